@@ -1,0 +1,26 @@
+package arena
+
+import (
+	"errors"
+	"fmt"
+)
+
+// The errors that callers test for with errors.Is. What an error message adds
+// to these is the numbers and the remedy.
+var (
+	// ErrClosed: the arena or the snapshot has been closed.
+	ErrClosed = errors.New("closed")
+	// ErrFull: the arena's MaxSize is used up, or the system refuses more
+	// memory. Nothing has been changed.
+	ErrFull = errors.New("arena full")
+	// ErrCorrupt: the memory does not hold what the allocator left there.
+	ErrCorrupt = errors.New("arena corrupt")
+	// ErrNotSupported: this system lacks what was asked for.
+	ErrNotSupported = fmt.Errorf("not supported here (%w)", errors.ErrUnsupported)
+	// ErrOverrun: more was written than MaxPreserved allows to keep, and the
+	// snapshot was given up so that writers could go on.
+	ErrOverrun = errors.New("snapshot overrun: raise MaxPreserved or close snapshots sooner")
+	// ErrConcurrentWrite: somebody wrote while the snapshot was taken, outside
+	// the gate that holds writers off. The snapshot was discarded.
+	ErrConcurrentWrite = errors.New("write outside the gate while a snapshot was taken")
+)
