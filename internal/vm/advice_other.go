@@ -1,0 +1,16 @@
+//go:build !(linux && (amd64 || arm64 || loong64 || riscv64))
+
+package vm
+
+import "errors"
+
+// HugePages answers errors.ErrUnsupported when they are asked for.
+func (m Mapping) HugePages(on bool) error {
+	if on {
+		return errors.ErrUnsupported
+	}
+	return nil
+}
+
+// Unmergeable does nothing: only Linux merges pages.
+func (m Mapping) Unmergeable() error { return nil }
