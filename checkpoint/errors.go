@@ -1,0 +1,183 @@
+package checkpoint
+
+import (
+	"errors"
+	"fmt"
+)
+
+// What is wrong, for errors.Is. The typed errors of this package answer to these.
+var (
+	// ErrCorrupt: the bytes are not those of a checkpoint that was written
+	// whole: damaged, or never one. Restore an older checkpoint.
+	ErrCorrupt = errors.New("damaged checkpoint")
+
+	// ErrTruncated: the end is missing. Every ErrTruncated is an ErrCorrupt.
+	ErrTruncated = fmt.Errorf("%w: cut off before its end", ErrCorrupt)
+
+	// ErrLocked: another process, or another Dir of this one, has the directory.
+	ErrLocked = errors.New("checkpoint directory is in use")
+
+	// ErrNotFound: the directory holds no checkpoint at all.
+	ErrNotFound = errors.New("no checkpoint found")
+
+	// ErrClosed: the Dir or Image was closed before.
+	ErrClosed = errors.New("already closed")
+)
+
+// FormatError is content that breaks the format although its checksum is right
+// or is not known yet. It is ErrCorrupt or ErrTruncated.
+type FormatError struct {
+	Path   string // "" for a stream
+	Offset int64  // bytes from the start of the checkpoint
+	Reason string
+	Err    error // ErrCorrupt or ErrTruncated
+}
+
+func (e *FormatError) Error() string {
+	return fmt.Sprintf("%sat byte %d: %s: %v", where(e.Path), e.Offset, e.Reason, e.Err)
+}
+
+// Unwrap returns ErrCorrupt or ErrTruncated.
+func (e *FormatError) Unwrap() error { return e.Err }
+
+// ChecksumError is content that is not what was written. It is ErrCorrupt.
+type ChecksumError struct {
+	Path      string // "" for a stream
+	Offset    int64  // of the first byte that the checksum covers, from the start of the checkpoint
+	What      string // the part that the checksum covers
+	Want, Got uint32 // as recorded, as computed
+}
+
+func (e *ChecksumError) Error() string {
+	return fmt.Sprintf("%sat byte %d: checksum of %s is %08x, recorded is %08x: %v",
+		where(e.Path), e.Offset, e.What, e.Got, e.Want, ErrCorrupt)
+}
+
+// Unwrap returns ErrCorrupt.
+func (e *ChecksumError) Unwrap() error { return ErrCorrupt }
+
+// VersionError is a checkpoint of a format that this version of cowheap does
+// not read. It is not ErrCorrupt: the file may be perfectly good.
+type VersionError struct {
+	Path  string
+	Got   uint32 // the file's format version
+	Max   uint32 // the newest that this version reads
+	Flags uint32 // features that the file needs and this version does not have, if Got is fine
+}
+
+func (e *VersionError) Error() string {
+	if e.Got <= e.Max && e.Got != 0 {
+		return fmt.Sprintf("%scheckpoint needs features %#x, which this version of cowheap does not know: use the version that wrote it, or a newer one",
+			where(e.Path), e.Flags)
+	}
+	return fmt.Sprintf("%scheckpoint has format version %d, this version of cowheap reads 1 to %d: use the version that wrote it, or a newer one",
+		where(e.Path), e.Got, e.Max)
+}
+
+// PageSizeError is a checkpoint of a machine whose pages have another size. It
+// is not ErrCorrupt.
+type PageSizeError struct {
+	Path      string
+	Got, Want uint32 // bytes: the file's page size, the one that this version reads
+}
+
+func (e *PageSizeError) Error() string {
+	return fmt.Sprintf("%scheckpoint has pages of %d bytes, this version of cowheap reads pages of %d: restore it on a machine with pages of %d bytes",
+		where(e.Path), e.Got, e.Want, e.Got)
+}
+
+// LimitError is a checkpoint that is larger than the caller or the format
+// allows. It is not ErrCorrupt.
+type LimitError struct {
+	Path       string
+	What       string
+	Got, Limit int64
+}
+
+func (e *LimitError) Error() string {
+	return fmt.Sprintf("%s%s is %d, the limit is %d: raise the limit, or make it smaller", where(e.Path), e.What, e.Got, e.Limit)
+}
+
+// WriteError is a write, sync or rename that failed while a checkpoint was
+// written. Err is what the system or the writer said: io.ErrShortWrite,
+// syscall.ENOSPC and so on.
+type WriteError struct {
+	Path   string // "" for a stream
+	Op     string // "write", "sync", "rename" ...
+	Offset int64  // bytes written before it
+	Err    error
+}
+
+func (e *WriteError) Error() string {
+	return fmt.Sprintf("%sdoing %s of checkpoint after %d bytes: %v", where(e.Path), e.Op, e.Offset, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *WriteError) Unwrap() error { return e.Err }
+
+// SourceError is a [Source] that could not be read.
+type SourceError struct {
+	Offset int64 // in the arena
+	Err    error
+}
+
+func (e *SourceError) Error() string {
+	return fmt.Sprintf("reading the snapshot at byte %d: %v", e.Offset, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *SourceError) Unwrap() error { return e.Err }
+
+// ReadError is a checkpoint that could not be read: the device or the stream
+// failed, not the content.
+type ReadError struct {
+	Path   string // "" for a stream
+	Offset int64
+	Err    error
+}
+
+func (e *ReadError) Error() string {
+	return fmt.Sprintf("%sreading checkpoint at byte %d: %v", where(e.Path), e.Offset, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *ReadError) Unwrap() error { return e.Err }
+
+// LockedError is a directory that is in use. It is ErrLocked.
+type LockedError struct {
+	Path string // of the directory
+	PID  int    // process that has it, 0 if not known
+}
+
+func (e *LockedError) Error() string {
+	holder := "another process or another Dir of this one"
+	if e.PID != 0 {
+		holder = fmt.Sprintf("process %d", e.PID)
+	}
+	return fmt.Sprintf("%s%v by %s: close it there first, or use another directory", where(e.Path), ErrLocked, holder)
+}
+
+// Is reports whether target is ErrLocked.
+func (e *LockedError) Is(target error) bool { return target == ErrLocked }
+
+// AllDamagedError is a directory whose checkpoints can none of them be used. It
+// is ErrCorrupt.
+type AllDamagedError struct {
+	Path    string
+	Skipped []error // one a checkpoint, newest first
+}
+
+func (e *AllDamagedError) Error() string {
+	return fmt.Sprintf("%snone of %d checkpoints can be used, the newest says: %v", where(e.Path), len(e.Skipped), e.Skipped[0])
+}
+
+// Unwrap returns ErrCorrupt and what is wrong with each checkpoint.
+func (e *AllDamagedError) Unwrap() []error { return append([]error{ErrCorrupt}, e.Skipped...) }
+
+// where is the start of a message about path.
+func where(path string) string {
+	if path == "" {
+		return ""
+	}
+	return path + ": "
+}
