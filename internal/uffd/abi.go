@@ -118,5 +118,16 @@ type PageRegion struct {
 	Categories uint64
 }
 
-// pageIsWritten is PAGE_IS_WRITTEN: not write-protected by userfaultfd.
-const pageIsWritten = 1 << 1
+// ScanMode modifies PAGEMAP_SCAN.
+type ScanMode uint64
+
+const (
+	ScanProtect ScanMode = 1 << 0 // PM_SCAN_WP_MATCHING: protect what is found; implies ScanCheck
+	ScanCheck   ScanMode = 1 << 1 // PM_SCAN_CHECK_WPASYNC: fail where the range is not armed with FeatureWPAsync
+)
+
+// Categories of pages, of PAGEMAP_SCAN.
+const (
+	pageIsWritten = 1 << 1 // PAGE_IS_WRITTEN: not write-protected by userfaultfd
+	pageIsPFNZero = 1 << 5 // PAGE_IS_PFNZERO: the shared zero page
+)

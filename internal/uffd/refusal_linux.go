@@ -3,8 +3,6 @@ package uffd
 import (
 	"errors"
 	"fmt"
-	"os"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -48,19 +46,4 @@ func lacking(missing, offered Feature) error {
 		Remedy:    "run on a newer kernel",
 	}
 	return e
-}
-
-// seccompFilters reports whether a seccomp filter is in force for this process; false if it cannot be told.
-func seccompFilters() bool {
-	status, err := os.ReadFile("/proc/self/status")
-	return err == nil && strings.Contains(string(status), "\nSeccomp:\t2\n")
-}
-
-// kernelRelease is what uname -r prints.
-func kernelRelease() string {
-	var u unix.Utsname
-	if err := unix.Uname(&u); err != nil {
-		return "unknown release"
-	}
-	return unix.ByteSliceToString(u.Release[:])
 }
