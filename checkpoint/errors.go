@@ -57,34 +57,42 @@ func (e *ChecksumError) Error() string {
 func (e *ChecksumError) Unwrap() error { return ErrCorrupt }
 
 // VersionError is a checkpoint of a format that this version of cowheap does
-// not read. It is not ErrCorrupt: the file may be perfectly good.
+// not read. It is ErrCorrupt only if Damaged is set: the file may be perfectly
+// good, and an older one is no substitute for it.
 type VersionError struct {
-	Path  string
-	Got   uint32 // the file's format version
-	Max   uint32 // the newest that this version reads
-	Flags uint32 // features that the file needs and this version does not have, if Got is fine
+	Path    string
+	Got     uint32 // the file's format version
+	Max     uint32 // the newest that this version reads
+	Flags   uint32 // features that the file needs and this version does not have, if Got is fine
+	Damaged bool   // the header's checksum is wrong too, so Got may be a flipped bit
 }
 
 func (e *VersionError) Error() string {
-	if e.Got <= e.Max && e.Got != 0 {
-		return fmt.Sprintf("%scheckpoint needs features %#x, which this version of cowheap does not know: use the version that wrote it, or a newer one",
-			where(e.Path), e.Flags)
+	says := fmt.Sprintf("%scheckpoint has format version %d, this version of cowheap reads 1 to %d", where(e.Path), e.Got, e.Max)
+	if e.Flags != 0 {
+		says = fmt.Sprintf("%scheckpoint needs features %#x, which this version of cowheap does not know", where(e.Path), e.Flags)
 	}
-	return fmt.Sprintf("%scheckpoint has format version %d, this version of cowheap reads 1 to %d: use the version that wrote it, or a newer one",
-		where(e.Path), e.Got, e.Max)
+	return says + damagedToo(e.Damaged) + ": use the version that wrote it, or a newer one"
 }
 
+// Is reports whether target is ErrCorrupt and the header is damaged.
+func (e *VersionError) Is(target error) bool { return e.Damaged && target == ErrCorrupt }
+
 // PageSizeError is a checkpoint of a machine whose pages have another size. It
-// is not ErrCorrupt.
+// is ErrCorrupt only if Damaged is set.
 type PageSizeError struct {
 	Path      string
 	Got, Want uint32 // bytes: the file's page size, the one that this version reads
+	Damaged   bool   // the header's checksum is wrong too, so Got may be a flipped bit
 }
 
 func (e *PageSizeError) Error() string {
-	return fmt.Sprintf("%scheckpoint has pages of %d bytes, this version of cowheap reads pages of %d: restore it on a machine with pages of %d bytes",
-		where(e.Path), e.Got, e.Want, e.Got)
+	return fmt.Sprintf("%scheckpoint has pages of %d bytes, this version of cowheap reads pages of %d%s: restore it on a machine with pages of %d bytes",
+		where(e.Path), e.Got, e.Want, damagedToo(e.Damaged), e.Got)
 }
+
+// Is reports whether target is ErrCorrupt and the header is damaged.
+func (e *PageSizeError) Is(target error) bool { return e.Damaged && target == ErrCorrupt }
 
 // LimitError is a checkpoint that is larger than the caller or the format
 // allows. It is not ErrCorrupt.
@@ -98,18 +106,18 @@ func (e *LimitError) Error() string {
 	return fmt.Sprintf("%s%s is %d, the limit is %d: raise the limit, or make it smaller", where(e.Path), e.What, e.Got, e.Limit)
 }
 
-// WriteError is a write, sync or rename that failed while a checkpoint was
-// written. Err is what the system or the writer said: io.ErrShortWrite,
-// syscall.ENOSPC and so on.
+// WriteError is a step that failed while a checkpoint was written. Err is what
+// the system or the writer said: io.ErrShortWrite, syscall.ENOSPC,
+// context.Canceled and so on.
 type WriteError struct {
 	Path   string // "" for a stream
-	Op     string // "write", "sync", "rename" ...
+	Op     string // "creating", "writing", "syncing", "closing", "renaming"
 	Offset int64  // bytes written before it
 	Err    error
 }
 
 func (e *WriteError) Error() string {
-	return fmt.Sprintf("%sdoing %s of checkpoint after %d bytes: %v", where(e.Path), e.Op, e.Offset, e.Err)
+	return fmt.Sprintf("%s%s the checkpoint, %d bytes in: %v", where(e.Path), e.Op, e.Offset, e.Err)
 }
 
 // Unwrap returns the cause.
@@ -143,36 +151,13 @@ func (e *ReadError) Error() string {
 // Unwrap returns the cause.
 func (e *ReadError) Unwrap() error { return e.Err }
 
-// LockedError is a directory that is in use. It is ErrLocked.
-type LockedError struct {
-	Path string // of the directory
-	PID  int    // process that has it, 0 if not known
-}
-
-func (e *LockedError) Error() string {
-	holder := "another process or another Dir of this one"
-	if e.PID != 0 {
-		holder = fmt.Sprintf("process %d", e.PID)
+// damagedToo is what a message adds when the header's checksum is wrong.
+func damagedToo(damaged bool) string {
+	if damaged {
+		return " (or its header is damaged: the checksum is wrong too)"
 	}
-	return fmt.Sprintf("%s%v by %s: close it there first, or use another directory", where(e.Path), ErrLocked, holder)
+	return ""
 }
-
-// Is reports whether target is ErrLocked.
-func (e *LockedError) Is(target error) bool { return target == ErrLocked }
-
-// AllDamagedError is a directory whose checkpoints can none of them be used. It
-// is ErrCorrupt.
-type AllDamagedError struct {
-	Path    string
-	Skipped []error // one a checkpoint, newest first
-}
-
-func (e *AllDamagedError) Error() string {
-	return fmt.Sprintf("%snone of %d checkpoints can be used, the newest says: %v", where(e.Path), len(e.Skipped), e.Skipped[0])
-}
-
-// Unwrap returns ErrCorrupt and what is wrong with each checkpoint.
-func (e *AllDamagedError) Unwrap() []error { return append([]error{ErrCorrupt}, e.Skipped...) }
 
 // where is the start of a message about path.
 func where(path string) string {

@@ -27,6 +27,9 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // where the processor has it.
 func CRC(page []byte) uint32 { return crc32.Update(0, castagnoli, page) }
 
+// UpdateCRC is the CRC32-C of what crc was computed over followed by b.
+func UpdateCRC(crc uint32, b []byte) uint32 { return crc32.Update(crc, castagnoli, b) }
+
 // CRCWithout is the CRC32-C of b without the four bytes at off, where b keeps
 // the checksum itself.
 func CRCWithout(b []byte, off int) uint32 {
