@@ -1,0 +1,164 @@
+package arena
+
+import "math/bits"
+
+// A descriptor is two words: a bit for each of 64 objects, set if it is
+// allocated (or if there is none, at the end of the span), and a descInfo. A
+// span of more than 64 objects has several descriptors one after the other.
+// A descriptor's id is its page in the table times 256 plus its slot there.
+// Each page begins with a head as large as four slots: a bit for each slot
+// that has room for an object, and a bit for each slot that is a descriptor.
+const (
+	descSize      = 16
+	descHeadSlots = 4
+	descHeadRoom  = 0  // [4]u64: descriptors with a place free
+	descHeadTaken = 32 // [4]u64: slots that are descriptors, or the head's
+	maxDescPages  = 1 << 20
+)
+
+// descInfo is the second word of a descriptor.
+//
+//	bits  0..29  first page of the span
+//	bits 30..31  order, see spanShapes
+//	bits 32..39  class + 1
+//	bits 40..47  stale: this many of the 64 objects were given out before
+//	bits 48..55  part: which 64 objects of the span
+type descInfo uint64
+
+func makeDescInfo(page uint64, c int, order, part, stale uint64) descInfo {
+	return descInfo(page | order<<30 | uint64(c+1)<<32 | stale<<40 | part<<48)
+}
+
+func (i descInfo) page() uint64  { return uint64(i) & (1<<30 - 1) }
+func (i descInfo) start() uint64 { return i.page() << runPageShift }
+func (i descInfo) class() int    { return int(i>>32&0xff) - 1 }
+func (i descInfo) stale() uint64 { return uint64(i) >> 40 & 0xff }
+func (i descInfo) part() uint64  { return uint64(i) >> 48 & 0xff }
+
+func (i descInfo) withStale(n uint64) descInfo {
+	return i&^(0xff<<40) | descInfo(n<<40)
+}
+
+// shape returns how the span is cut.
+//
+// Preconditions: class() is a class.
+func (i descInfo) shape() *spanShape {
+	return &spanShapes[i.class()][i>>30&3]
+}
+
+// descOff returns the offset of the descriptor id.
+func (al *allocator) descOff(id uint32) uint64 {
+	return al.tablePage(tableDescs, uint64(id>>8)) + uint64(id&0xff)*descSize
+}
+
+// isDesc reports whether id can be a descriptor's.
+func (al *allocator) isDesc(id uint32) bool {
+	return uint64(id>>8) < al.descPages && id&0xff >= descHeadSlots
+}
+
+func (al *allocator) initDescPage(page uint64) {
+	al.put64(al.tablePage(tableDescs, page)+descHeadTaken, 1<<descHeadSlots-1)
+	al.setIndexed(indexFree1, page, true)
+	al.setIndexed(indexFree4, page, true)
+}
+
+// takeDescs takes n unused slots one after the other, in the lowest page that
+// has as many, and returns the id of the first. Nothing may fail after it.
+//
+// Preconditions: n <= maxDescs.
+func (al *allocator) takeDescs(n uint64) (uint32, error) {
+	x := indexFree1
+	if n > 1 {
+		x = indexFree4
+	}
+	page, ok := al.nextPage(x, uint64(al.cursors[x].id>>8))
+	if !ok {
+		page = al.descPages
+		if page == al.descSpace {
+			if err := al.growDescs(); err != nil {
+				return 0, err
+			}
+		}
+		al.put64(headDescPages, page+1)
+		al.descPages = page + 1
+		al.initDescPage(page)
+	}
+	al.cursors[x].id = uint32(page << 8)
+
+	at := al.tablePage(tableDescs, page) + descHeadTaken
+	for w := range uint64(4) {
+		taken := al.load64(at + w*8)
+		// Bit i of runs: n slots from i on are unused.
+		runs := ^taken
+		for i := range n - 1 {
+			runs &= ^taken >> (i + 1)
+		}
+		if runs == 0 {
+			continue
+		}
+		slot := uint64(bits.TrailingZeros64(runs))
+		al.put64(at+w*8, taken|(1<<n-1)<<slot)
+		al.indexFree(page)
+		return uint32(page<<8 | w*64 + slot), nil
+	}
+	return 0, corruptAt(at, "no %d unused descriptors where the index says", n)
+}
+
+// indexFree brings the index up to date with the unused slots of a page.
+func (al *allocator) indexFree(page uint64) {
+	at := al.tablePage(tableDescs, page) + descHeadTaken
+	var one, four bool
+	for w := range uint64(4) {
+		free := ^al.load64(at + w*8)
+		one = one || free != 0
+		four = four || free&(free>>1)&(free>>2)&(free>>3) != 0
+	}
+	al.setIndexed(indexFree1, page, one)
+	al.setIndexed(indexFree4, page, four)
+}
+
+// dropDescs gives n slots back.
+func (al *allocator) dropDescs(id uint32, n uint64) {
+	page, slot := uint64(id>>8), uint64(id&0xff)
+	head := al.tablePage(tableDescs, page)
+	mask := uint64(1<<n-1) << (slot & 63)
+	room, taken := head+descHeadRoom+slot/64*8, head+descHeadTaken+slot/64*8
+	al.put64(room, al.load64(room)&^mask)
+	al.put64(taken, al.load64(taken)&^mask)
+	for i := range n {
+		al.put64(al.descOff(id)+i*descSize, 0)
+		al.put64(al.descOff(id)+i*descSize+8, 0)
+	}
+	al.indexFree(page)
+	for _, x := range [...]int{indexFree1, indexFree4} {
+		al.cursors[x].id = min(al.cursors[x].id, uint32(page<<8))
+	}
+}
+
+// growDescs doubles the room for descriptor pages, and that of the index.
+// Nothing may fail after it: memory that was used before is cleared.
+func (al *allocator) growDescs() error {
+	space := al.descSpace
+	if space == maxDescPages {
+		return ErrFull
+	}
+	tables := []int{tableDescs, tableIndex}
+	var n uint64
+	for _, t := range tables {
+		n += tableSize(t, 0, space*2) - tableSize(t, 0, space)
+	}
+	page, fresh, err := al.takeRun(n)
+	if err != nil {
+		return err
+	}
+	if err := al.raise((page + n) << runPageShift); err != nil {
+		return err
+	}
+	if page < fresh {
+		clear(al.bytes(page<<runPageShift, (min(fresh, page+n)-page)<<runPageShift))
+	}
+	al.addSegments(tables, page<<runPageShift, 0, space, 0, space*2)
+	al.put64(headDescSpace, space*2)
+	al.descSpace = space * 2
+	return nil
+}

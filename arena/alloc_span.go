@@ -1,0 +1,115 @@
+package arena
+
+// addSpan makes a span for class c and puts the cursor on it.
+func (al *allocator) addSpan(c int) error {
+	return al.attempt(func() error {
+		state := al.load64(classState(c))
+		order := min(state>>32, numOrders-1)
+		shape := &spanShapes[c][order]
+		page, fresh, err := al.takeRun(uint64(shape.pages))
+		if err != nil {
+			return err
+		}
+		start, size := page<<runPageShift, uint64(classSizes[c])
+		if err := al.raise(start + size); err != nil {
+			return err
+		}
+		// Nothing may fail after this.
+		id, err := al.takeDescs(uint64(shape.descs))
+		if err != nil {
+			return err
+		}
+		for p := range uint64(shape.pages) {
+			al.put32(al.pageEntry(page+p), entrySpan|id)
+		}
+		for part := range uint64(shape.descs) {
+			al.addDesc(id+uint32(part), makeDescInfo(page, c, order, part, staleIn(part, size, start, fresh)))
+		}
+		al.put64(classState(c), state+1<<32)
+		al.cursors[c] = cursor{id, al.descOff(id)}
+		return nil
+	})
+}
+
+// staleIn returns how many of the 64 objects of a part of a span, which lies
+// at start, begin below the first fresh page.
+func staleIn(part, size, start, fresh uint64) uint64 {
+	start += part * 64 * size
+	fresh <<= runPageShift
+	if fresh <= start {
+		return 0
+	}
+	return min(64, (fresh-start+size-1)/size)
+}
+
+func (al *allocator) addDesc(id uint32, info descInfo) {
+	desc, c := al.descOff(id), info.class()
+	al.put64(desc, info.shape().emptyBits(info.part()))
+	al.put64(desc+8, uint64(info))
+	al.opened(c, id)
+}
+
+// emptied is called when the descriptor id has no object any more. If its span
+// has none either, the span goes back to the page tables, or is kept in
+// place of a higher one.
+func (al *allocator) emptied(info descInfo, id uint32) {
+	base, shape := id-uint32(info.part()), info.shape()
+	for part := range uint64(shape.descs) {
+		if al.load64(al.descOff(base)+part*descSize) != shape.emptyBits(part) {
+			return
+		}
+	}
+	c := info.class()
+	state := al.load64(classState(c))
+	kept := uint32(state)
+	if kept == 0 || base < kept {
+		state = state&^0xffffffff | uint64(base)
+		al.put64(classState(c), state)
+		base = kept
+	}
+	if base != 0 {
+		al.releaseSpan(c, base)
+	}
+}
+
+// releaseSpan gives an empty span's pages and descriptors back. The id is that
+// of its first descriptor.
+func (al *allocator) releaseSpan(c int, id uint32) {
+	info := descInfo(al.load64(al.descOff(id) + 8))
+	if info.class() != c {
+		return // the word in the header was damaged; check reports it
+	}
+	shape := info.shape()
+	for part := range shape.descs {
+		al.closed(c, id+part)
+	}
+	al.dropDescs(id, uint64(shape.descs))
+	for p := range uint64(shape.pages) {
+		al.put32(al.pageEntry(info.page()+p), 0)
+	}
+	al.freeRun(info.page(), uint64(shape.pages))
+	al.put64(classState(c), al.load64(classState(c))-1<<32)
+}
+
+// keepsSpans reports whether any class keeps an empty span.
+func (al *allocator) keepsSpans() bool {
+	for c := range numClasses {
+		if uint32(al.load64(classState(c))) != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// releaseKept gives back the empty spans that the classes keep.
+func (al *allocator) releaseKept() {
+	for c := range numClasses {
+		state := al.load64(classState(c))
+		if id := uint32(state); id != 0 {
+			al.put64(classState(c), state&^0xffffffff)
+			if al.isDesc(id) {
+				al.releaseSpan(c, id)
+			}
+		}
+	}
+}

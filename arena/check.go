@@ -1,0 +1,207 @@
+package arena
+
+import (
+	"fmt"
+	"iter"
+	"math/bits"
+)
+
+// maxReported bounds what check remembers of a heap that is damaged all over.
+const maxReported = 1000
+
+// check walks over all metadata and reports everything that contradicts
+// itself, as *InvariantError. It writes nothing, and reads nothing but metadata:
+// damaged words are reported, never followed. The allocator may be used while
+// the errors are looked at; they are about the moment of the first.
+func (al *allocator) check() iter.Seq[error] {
+	return func(yield func(error) bool) {
+		for _, err := range al.violations() {
+			if !yield(err) {
+				return
+			}
+		}
+	}
+}
+
+func (al *allocator) violations() []error {
+	al.mu.Lock()
+	defer al.mu.Unlock()
+	c := checker{allocator: al}
+	al.checkHeader(c.report)
+	if c.n > 0 {
+		return c.errs // what it names cannot be read
+	}
+	c.checkCopies()
+	if c.n > 0 {
+		return c.errs
+	}
+	c.checkPages()
+	c.checkDescPages()
+	c.checkClasses()
+	c.checkIndex()
+	if got := al.load64(headBytes); got != c.bytes {
+		c.report(headBytes, "counts %d bytes in use, there are %d", got, c.bytes)
+	}
+	if got := al.load64(headObjects); got != c.objects {
+		c.report(headObjects, "counts %d objects, there are %d", got, c.objects)
+	}
+	if c.n > len(c.errs) {
+		c.errs = append(c.errs, fmt.Errorf("%w: and %d more", ErrCorrupt, c.n-len(c.errs)))
+	}
+	return c.errs
+}
+
+// checker gathers what a walk finds.
+type checker struct {
+	*allocator
+	errs []error
+	n    int // found, remembered or not
+
+	bytes, objects uint64
+	spans          [numClasses]uint64 // spans of each class
+}
+
+func (c *checker) report(off uint64, format string, args ...any) {
+	if c.n++; c.n <= maxReported {
+		c.errs = append(c.errs, corruptAt(off, format, args...))
+	}
+}
+
+// checkCopies compares the header with what the allocator goes by.
+func (c *checker) checkCopies() {
+	for _, w := range []struct{ off, copy uint64 }{
+		{headHigh, c.used.Load()},
+		{headTop, c.top},
+		{headChunks, c.chunks},
+		{headDescPages, c.descPages},
+		{headDescSpace, c.descSpace},
+	} {
+		if got := c.load64(w.off); got != w.copy {
+			c.report(w.off, "is %#x, was %#x when the allocator wrote it", got, w.copy)
+		}
+	}
+	for t := range numTables {
+		for k := range maxSegments {
+			first, _ := segmentPages(k)
+			if got := c.load64(segmentOff(t, k)) - first<<runPageShift; got != c.segments[t][k] {
+				c.report(segmentOff(t, k), "a segment was written over")
+			}
+		}
+	}
+}
+
+// checkDescPages goes through all descriptors.
+func (c *checker) checkDescPages() {
+	for page := range c.descPages {
+		head := c.tablePage(tableDescs, page)
+		if c.load64(head+descHeadTaken)&(1<<descHeadSlots-1) != 1<<descHeadSlots-1 {
+			c.report(head+descHeadTaken, "the head's own slots are not taken")
+		}
+		for slot := uint64(descHeadSlots); slot < 256; slot++ {
+			c.checkDesc(uint32(page<<8|slot), head, slot)
+		}
+	}
+}
+
+func (c *checker) checkDesc(id uint32, head, slot uint64) {
+	at := head + slot*descSize
+	bit := func(off uint64) bool { return c.load64(head+off+slot>>6*8)>>(slot&63)&1 != 0 }
+	taken, info := c.load64(at), descInfo(c.load64(at+8))
+	if !bit(descHeadTaken) {
+		if taken != 0 || info != 0 || bit(descHeadRoom) {
+			c.report(at, "the slot of descriptor %#x is unused, but not zero", id)
+		}
+		return
+	}
+	class := info.class()
+	if uint(class) >= numClasses || info>>56 != 0 {
+		c.report(at+8, "descriptor %#x is of no class: %#x", id, uint64(info))
+		return
+	}
+	shape := info.shape()
+	if info.part() >= uint64(shape.descs) || info.page()+uint64(shape.pages) > c.top {
+		c.report(at+8, "descriptor %#x is part %d of a span of class %d from page %d on: %d parts, %d pages", id, info.part(), class, info.page(), shape.descs, shape.pages)
+		return
+	}
+	if room := taken != ^uint64(0); bit(descHeadRoom) != room {
+		c.report(head+descHeadRoom+slot>>6*8, "descriptor %#x: room is %v, marked %v", id, room, bit(descHeadRoom))
+	}
+	padding := shape.emptyBits(info.part())
+	if taken&padding != padding {
+		c.report(at, "descriptor %#x offers objects beyond the end of its span", id)
+	}
+	objects := taken &^ padding
+	if info.stale() > 64 || objects>>info.stale() != 0 {
+		c.report(at+8, "descriptor %#x says its objects from %d on were never given out, but %#x are allocated", id, info.stale(), objects)
+	}
+	size := uint64(classSizes[class])
+	if objects != 0 {
+		c.objects += uint64(bits.OnesCount64(objects))
+		c.bytes += uint64(bits.OnesCount64(objects)) * size
+		last := info.part()*64 + uint64(bits.Len64(objects))
+		if end := info.start() + last*size; end > c.used.Load() {
+			c.report(at, "descriptor %#x has an object that ends at %#x, beyond high %#x", id, end, c.used.Load())
+		}
+	}
+	if info.part() == 0 {
+		c.checkSpan(id, at, info)
+	}
+}
+
+// checkSpan looks at a span from its first descriptor.
+func (c *checker) checkSpan(id uint32, at uint64, info descInfo) {
+	shape := info.shape()
+	c.spans[info.class()]++
+	for p := info.page(); p < info.page()+uint64(shape.pages); p++ {
+		if entry := c.load32(c.pageEntry(p)); entry != entrySpan|id {
+			c.report(c.pageEntry(p), "page %d is in the span of descriptor %#x, but its entry is %#x", p, id, entry)
+		}
+	}
+	for part := range shape.descs {
+		if !c.isDesc(id+part) || id&0xff+part > 0xff {
+			c.report(at, "the span of descriptor %#x has descriptors beyond the end of the page", id)
+			return
+		}
+		other := descInfo(c.load64(at + uint64(part)*descSize + 8))
+		same := info.withStale(other.stale()) | descInfo(part)<<48
+		if other != same {
+			c.report(at+uint64(part)*descSize+8, "descriptor %#x is %#x, not part %d of the span of %#x", id+part, uint64(other), part, id)
+		}
+	}
+}
+
+// checkClasses compares the words about each class with what was found.
+func (c *checker) checkClasses() {
+	for class := range numClasses {
+		state := c.load64(classState(class))
+		if state>>32 != c.spans[class] {
+			c.report(classState(class), "counts %d spans of class %d, there are %d", state>>32, class, c.spans[class])
+		}
+		kept := uint32(state)
+		if kept == 0 {
+			continue
+		}
+		if !c.isDesc(kept) {
+			c.report(classState(class), "the span of class %d kept for reuse is %#x, which cannot be", class, kept)
+			continue
+		}
+		info := descInfo(c.load64(c.descOff(kept) + 8))
+		if info.class() != class || info.part() != 0 || !c.emptySpan(kept, info) {
+			c.report(classState(class), "the span of class %d kept for reuse, %#x, is not an empty one of the class", class, kept)
+		}
+	}
+	for class := numClasses; class < indexedStride; class++ {
+		if c.load64(classState(class)) != 0 {
+			c.report(classState(class), "there is no class %d", class)
+		}
+	}
+}
+
+func (c *checker) emptySpan(id uint32, info descInfo) bool {
+	for part := range info.shape().descs {
+		if !c.isDesc(id+part) || c.load64(c.descOff(id+part)) != info.shape().emptyBits(uint64(part)) {
+			return false
+		}
+	}
+	return true
+}
