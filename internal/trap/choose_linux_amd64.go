@@ -1,0 +1,121 @@
+package trap
+
+// How many pages one fault takes along.
+//
+// Copying a page costs a fraction of a fault, so a sequential writer should
+// take the following pages along: runs double as long as the next fault in a
+// block is exactly where the last run ended.
+//
+// For random writes neighbours pay only where a lift is dear, which it is when
+// other threads of the process run: the kernel then flushes their TLBs by
+// interrupts (20 us against 4 on a virtual machine). How dear is measured: the
+// resolver times its own lifts and copies. It invests like the ski renter: in
+// each 2 MiB block it may copy as much in advance as it has already paid there
+// for lifts. So a block that is written once costs one page, a block that is
+// written all over is taken whole after a few faults, and never is more than
+// about twice the cheapest way spent.
+//
+// All of this is heuristics: hints are read and written without care for
+// racing threads, and a wrong one costs time only.
+
+// A hint word: epoch (24 bits), faults (16), next page within the block (16),
+// length of the last run as log2 (8).
+const (
+	hintRun   = 0
+	hintNext  = 8
+	hintFault = 24
+	hintEpoch = 40
+)
+
+const (
+	maxRunLog = 6 // sequential runs go up to 64 pages
+	// Below this many page copies a lift is not dear: a quiet process.
+	dearLift = 6
+)
+
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func (r *Range) hint(block uint64) *uint64 { return word64(r.hints + block*8) }
+
+// choose gives the pages [first, end) to preserve and lift for a fault on page.
+// Postconditions: first <= page < end <= t.pages, within one 2 MiB block.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func (r *Range) choose(t *Table, page uint64) (first, end uint64) {
+	block := page >> blockShift
+	epoch := load64(&r.epoch) & 0xffffff
+	h := load64(r.hint(block))
+	if h>>hintEpoch != epoch {
+		h = epoch << hintEpoch
+	}
+	faults := h >> hintFault & 0xffff
+	at := page & (blockPages - 1)
+	// "next" is kept plus one, so that 0 is none.
+	sequential := h>>hintNext&0xffff == at+1
+	run := h & 0xff
+	if at == 0 && faults == 0 && block > 0 {
+		p := load64(r.hint(block - 1))
+		sequential = p>>hintEpoch == epoch && p>>hintNext&0xffff == blockPages+1
+		run = p & 0xff
+	}
+	n := uint64(1)
+	switch force := load64(&r.force); {
+	case force != 0:
+		n, run = force, 0
+		first = page &^ (n - 1)
+	case sequential:
+		run = min(run+1, maxRunLog)
+		n = 1 << run
+		first = page
+	default:
+		run = 0
+		// (Products, because a division would bring the runtime's panic in.)
+		if lift, one := load64(&r.liftTicks), load64(&r.copyTicks); lift >= dearLift*one {
+			for n < blockPages && n*2*one <= lift*faults {
+				n *= 2
+			}
+		}
+		first = page &^ (n - 1)
+	}
+	end = min(first+n, (block+1)<<blockShift, t.pages)
+	if faults < 0xffff {
+		faults++
+	}
+	next := end - block<<blockShift + 1
+	store64(r.hint(block), epoch<<hintEpoch|faults<<hintFault|next<<hintNext|run)
+	return first, end
+}
+
+// Smoothing: an eighth of what is new, and an outlier (the thread was
+// descheduled in between) counts as four times the mean at most.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func smooth(old, now uint64) uint64 {
+	if old == 0 {
+		return now
+	}
+	return old - old/8 + min(now, 4*old)/8
+}
+
+// pageLift is what a lift costs for every page in it, in ticks, about.
+const pageLift = 80
+
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func (r *Range) learnLift(ticks, pages uint64) {
+	ticks -= min(ticks, pageLift*pages)
+	store64(&r.liftTicks, smooth(load64(&r.liftTicks), ticks))
+}
+
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func (r *Range) learnCopy(ticks uint64) {
+	store64(&r.copyTicks, smooth(load64(&r.copyTicks), ticks))
+}

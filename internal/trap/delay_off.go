@@ -1,0 +1,15 @@
+//go:build linux && amd64 && !trapdelay
+
+package trap
+
+// Places where tests with the build tag trapdelay make the resolver dawdle.
+const (
+	delayEntry = iota
+	delayPublished
+	delayMissing
+)
+
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func delay(uint64) {}

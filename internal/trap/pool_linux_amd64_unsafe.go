@@ -1,0 +1,103 @@
+package trap
+
+import (
+	"fmt"
+	"unsafe"
+)
+
+// SetLimit makes n slots usable, n at most Config.MaxSlots; fewer than before is
+// no error and changes nothing. It maps what is new: a resolver only ever
+// meets a plain page fault there.
+func (h *Handle) SetLimit(n uint64) error {
+	n = min(n, h.max)
+	old := load64(&h.r.limit)
+	if n <= old {
+		return nil
+	}
+	if err := h.slots.Commit(roundDown(old*pageSize), roundUp(n*pageSize)-roundDown(old*pageSize)); err != nil {
+		return fmt.Errorf("mapping %d slots for preserved pages: %w", n, err)
+	}
+	from := roundDown(old * uint64(linkSize))
+	if err := h.links.Commit(from, roundUp(n*uint64(linkSize))-from); err != nil {
+		return fmt.Errorf("mapping the links of %d slots: %w", n, err)
+	}
+	store64(&h.r.limit, n)
+	return nil
+}
+
+func roundDown(n uint64) uint64 { return n &^ (pageSize - 1) }
+
+// SetLow sets how few free slots ring the bell.
+func (h *Handle) SetLow(n uint64) { store64(&h.r.low, n) }
+
+// Free is the number of slots that are free now, about.
+func (h *Handle) Free() uint64 {
+	limit, used := load64(&h.r.limit), load64(&h.r.used)
+	return limit - min(used, limit)
+}
+
+// Warm is the number of free slots that have memory, about.
+func (h *Handle) Warm() uint64 { return load64(&h.r.warmLen) }
+
+// WarmUp touches up to n free slots that have no memory, so that the resolver
+// does not meet a fresh one. It answers how many it touched; fewer than n means
+// that there are no more. Safe beside the resolver.
+func (h *Handle) WarmUp(n uint64) (touched uint64) {
+	for ; touched < n; touched++ {
+		s := h.r.pop(&h.r.cold)
+		if s == 0 {
+			f := load64(&h.r.fresh)
+			if f >= load64(&h.r.limit) {
+				return touched
+			}
+			if !cas64(&h.r.fresh, f, f+1) {
+				continue
+			}
+			s = f + 1
+		}
+		store64(word64(h.r.slots+(s-1)<<pageShift), 0)
+		h.r.push(&h.r.warm, s-1)
+		add64(&h.r.warmLen, 1)
+	}
+	return touched
+}
+
+// CoolDown gives the memory of free slots back to the system until at most keep
+// of them have any. Safe beside the resolver.
+func (h *Handle) CoolDown(keep uint64) {
+	for load64(&h.r.warmLen) > keep {
+		s := h.r.pop(&h.r.warm)
+		if s == 0 {
+			return
+		}
+		add64(&h.r.warmLen, ^uint64(0))
+		// A failure leaves the memory where it is, which is no harm.
+		_ = h.slots.Discard((s-1)*pageSize, pageSize)
+		h.r.push(&h.r.cold, s-1)
+	}
+}
+
+// SlotBytes is the content of a slot. It is immutable as long as the slot is in
+// the Table of an open snapshot that has not been given up.
+func (h *Handle) SlotBytes(slot uint64) []byte {
+	return unsafe.Slice((*byte)(unsafe.Add(h.slots.Base(), slot*pageSize)), pageSize)
+}
+
+// WaitBell blocks until the resolver has rung, Ring or Silence was called. It
+// is for one goroutine, which the network poller parks meanwhile. An error
+// means that the bell is gone.
+func (h *Handle) WaitBell() error {
+	var b [8]byte
+	if _, err := h.ear.Read(b[:]); err != nil {
+		return fmt.Errorf("waiting for the bell: %w", err)
+	}
+	// Answer before looking at the pool: what happens from here on rings again.
+	store64(&h.r.rung, 0)
+	return nil
+}
+
+// Ring wakes WaitBell.
+func (h *Handle) Ring() { h.r.ring() }
+
+// Silence makes WaitBell fail, now and from now on.
+func (h *Handle) Silence() { _ = h.ear.Close() }

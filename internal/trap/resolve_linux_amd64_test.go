@@ -1,0 +1,165 @@
+package trap
+
+import (
+	"math/rand/v2"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+)
+
+func TestFirstWriteSavesThePage(t *testing.T) {
+	g := newRig(t, 2, 64)
+	*g.word(3, 0) = 7
+	tab := g.snapshot()
+	*g.word(3, 0) = 8
+	*g.word(3, 1) = 9
+	*g.word(600, 0) = 1 // never touched before
+	if got := g.asOf(tab, 3); got != 7 {
+		t.Errorf("page 3 as of the snapshot: %d, want 7", got)
+	}
+	if got := g.asOf(tab, 600); got != 0 {
+		t.Errorf("page 600 as of the snapshot: %d, want 0", got)
+	}
+	if s := g.h.Stats(); s.Faults != 2 || s.Used != 2 || tab.Preserved() != 2 {
+		t.Errorf("%+v, %d preserved: want 2 faults, 2 slots", s, tab.Preserved())
+	}
+	g.drop(tab)
+	if s := g.h.Stats(); s.Used != 0 {
+		t.Errorf("%d slots in use after the snapshot is gone", s.Used)
+	}
+	*g.word(4, 0) = 1 // protection is left over: lifted by block
+	*g.word(5, 0) = 1
+	if s := g.h.Stats(); s.Idle != 1 {
+		t.Errorf("%d faults nobody needed, want 1 for the block", s.Idle)
+	}
+}
+
+func TestSequentialWritesTakeNeighboursAlong(t *testing.T) {
+	g := newRig(t, 2, 1024)
+	tab := g.snapshot()
+	for p := range uint64(1024) {
+		*g.word(p, 0) = p + 1
+	}
+	s := g.h.Stats()
+	if s.Faults > 64 || tab.Preserved() != 1024 {
+		t.Errorf("%d faults for 1024 pages in order, %d preserved", s.Faults, tab.Preserved())
+	}
+	for p := range uint64(1024) {
+		if got := g.asOf(tab, p); got != 0 {
+			t.Fatalf("page %d as of the snapshot: %d", p, got)
+		}
+	}
+	g.drop(tab)
+}
+
+func TestOutOfSlotsGivesTheSnapshotUpAndTheWriterGoesOn(t *testing.T) {
+	g := newRig(t, 2, 8)
+	tab := g.snapshot()
+	for p := uint64(0); p < 1024; p += 37 {
+		*g.word(p, 0) = p + 1
+	}
+	if g.h.Overrun() < tab.Seq() {
+		t.Error("the snapshot was not given up")
+	}
+	for p := uint64(0); p < 1024; p += 37 {
+		if got := *g.word(p, 0); got != p+1 {
+			t.Errorf("page %d lost its write: %d", p, got)
+		}
+	}
+	g.drop(tab)
+}
+
+func TestPrepareSpareTheFault(t *testing.T) {
+	g := newRig(t, 2, 1024)
+	tab := g.snapshot()
+	if err := g.h.Prepare(10, 20); err != nil {
+		t.Fatal(err)
+	}
+	for p := uint64(10); p < 30; p++ {
+		*g.word(p, 0) = 5
+	}
+	if s := g.h.Stats(); s.Faults != 0 || s.Prepared != 20 {
+		t.Errorf("%+v: want no fault and 20 pages prepared", s)
+	}
+	for p := uint64(10); p < 30; p++ {
+		if got := g.asOf(tab, p); got != 0 {
+			t.Errorf("page %d as of the snapshot: %d", p, got)
+		}
+	}
+	g.drop(tab)
+}
+
+func TestWriteWhileRaisingTearsTheSnapshot(t *testing.T) {
+	g := newRig(t, 1, 64)
+	first := g.snapshot()
+	tab, err := NewTable(2, 512)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tab.Raise()
+	g.h.Publish(tab)
+	g.h.Drain()
+	*g.word(9, 0) = 1
+	page, pc, torn := tab.Settle()
+	if !torn || page != 9 || runtime.FuncForPC(uintptr(pc)) == nil {
+		t.Errorf("torn %v by page %d at pc %#x, want page 9 and a pc in Go code", torn, page, pc)
+	}
+	g.drop(tab)
+	g.h.FreeSlots(first)
+	first.Unmap()
+}
+
+// Every page of every snapshot is compared while writers go on as fast as they can
+// within a gate, and the garbage collector stops the world all the time.
+func TestSnapshotsUnderConcurrentWritersAndGC(t *testing.T) {
+	const pages = 64
+	g := newRig(t, 1, 4096)
+	var gate sync.RWMutex
+	var stop atomic.Bool
+	var wg sync.WaitGroup
+	for w := range 4 {
+		wg.Go(func() {
+			rng := rand.New(rand.NewPCG(uint64(w), 1))
+			buf := make([]byte, pageSize)
+			for !stop.Load() {
+				gate.RLock()
+				p := rng.Uint64N(pages)/4*4 + uint64(w) // each writer owns its pages
+				v := *g.word(p, 0) + 1
+				if v%3 == 0 { // a plain copy into the page: memmove is never preempted
+					copy(g.bytes()[p*pageSize:(p+1)*pageSize], buf)
+				}
+				*g.word(p, 0) = v
+				*g.word(p, 511) = v
+				gate.RUnlock()
+			}
+		})
+	}
+	wg.Go(func() {
+		for !stop.Load() {
+			runtime.GC()
+		}
+	})
+	rounds := 3000
+	if testing.Short() {
+		rounds = 300
+	}
+	want := make([]uint64, pages)
+	for range rounds {
+		gate.Lock()
+		for p := range want {
+			want[p] = *g.word(uint64(p), 0)
+		}
+		tab := g.snapshot()
+		gate.Unlock()
+		for p := range want {
+			if got := g.asOf(tab, uint64(p)); got != want[p] {
+				t.Fatalf("page %d as of snapshot %d: %d, want %d", p, tab.Seq(), got, want[p])
+			}
+		}
+		g.drop(tab)
+	}
+	stop.Store(true)
+	wg.Wait()
+	t.Logf("%+v", g.h.Stats())
+}

@@ -1,0 +1,357 @@
+package trap
+
+import (
+	"unsafe"
+
+	"github.com/cowheap/cowheap/internal/uffd"
+)
+
+// This file runs inside a signal handler.
+//
+// # Why here
+//
+// A goroutine that waits in a page fault keeps its processor: to the scheduler
+// it is running. So whoever resolves the fault must not need a processor, must
+// not wait for the world to start, and must not want a lock of the runtime,
+// all of which the waiting thread may be holding up. What was tried instead
+// (microseconds a fault on one 2-core virtual machine, Linux 6.18):
+//
+//   - a goroutine that reads the userfaultfd: 45 to 62, and it deadlocks as soon
+//     as somebody calls runtime.GC while a copy into a protected page waits:
+//     assembly is never preempted, the world never stops, the goroutine never runs;
+//   - a raw thread that polls 20 to 60, that spins 11 to 20, and Go without cgo
+//     has no way to make a thread that the runtime does not own;
+//   - a C thread by cgo: the same figures, and cgo;
+//   - a helper process with process_madvise and a shared descriptor: two
+//     context switches a fault, and memory the helper can see.
+//
+// The thread that faulted, in its SIGBUS handler (UFFD_FEATURE_SIGBUS), takes
+// 3.4 to 4.1, and there is nobody to wait for: it cannot deadlock.
+//
+// # The rules
+//
+//  1. Everything called from the trampoline is nosplit (no stack to grow), norace and
+//     nocheckptr (no runtime call), allocates nothing, stores no Go pointer (no
+//     write barrier), indexes no slice (no panic), takes no lock, and waits for
+//     nobody. TestResolverCallsOnlyWhatIsAllowed reads the built code.
+//  2. Save, publish, lift: copy the page to a slot; publish the slot by one
+//     compare-and-swap on the table entry; only then lift the protection.
+//     Whoever loses the swap copied a page that may already be written again:
+//     it drops its slot and lifts too, which is harmless.
+//  3. A fault may be stale: taken before another thread lifted, entering after.
+//     It finds the entry there and only lifts. So at every instant a page that
+//     is not protected has an entry in the table that a resolver would consult.
+//  4. The counter of resolvers inside goes up before newest is read. Whoever
+//     unpublishes a Table and then sees the counter at zero knows that nobody
+//     holds the old one.
+//  5. The handler reads a page only when it knows that reading cannot fault for
+//     good: SIGBUS is masked here and a nested one kills without a trace. A page
+//     that is not mapped, and neighbours, are first asked for by
+//     MADV_POPULATE_READ, which answers an error instead.
+
+// What the handler reads of the kernel's structs (asm/siginfo.h, asm/ucontext.h).
+const (
+	infoCode = 8   // siginfo.si_code
+	infoAddr = 16  // siginfo.si_addr
+	ctxRIP   = 168 // ucontext.uc_mcontext.gregs[REG_RIP]
+	ctxErr   = 192 // ucontext.uc_mcontext.gregs[REG_ERR], the processor's page fault code
+
+	codeAdrErr = 2 // BUS_ADRERR
+
+	codePresent = 1 // the page is mapped: the access was refused
+	codeWrite   = 2
+)
+
+const (
+	sysWrite        = 1
+	sysPread        = 17
+	sysYield        = 24
+	sysMadvise      = 28
+	madvPopulateRd  = 22
+	errnoFirst      = ^uint64(4095) + 1 // results from here on are -errno
+	eintr           = 4
+	eexist          = 17
+	repeatBuckets   = 1024
+	repeatsForPanic = 1 << 14
+)
+
+// enter is called by the trampoline. It answers the address of the entry whose
+// range the fault is in, with its count of resolvers inside raised, or 0 when
+// the signal is for the Go runtime. (It is apart from classify so that its frame
+// is gone when the next runs: the linker allows a chain of nosplit functions 792
+// bytes, and a build without optimization takes most of it.)
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func enter(info uint64) uint64 {
+	if load32(word32(info+infoCode)) != codeAdrErr {
+		return 0 // sent by a process, or a memory error of the machine
+	}
+	addr := load64(word64(info + infoAddr))
+	e := findEntry(addr)
+	if e == nil {
+		return 0
+	}
+	// Count first, then look again: from here until the trampoline lowers the count the entry is
+	// not reused, and what it points to stays mapped.
+	add64(&e.inside, 1)
+	if start := load64(&e.start); start != 0 && addr-start < load64(&e.size) {
+		return addrOfWord(&e.start)
+	}
+	add64(&e.inside, ^uint64(0))
+	return 0
+}
+
+// What classify answers; the trampoline has the numbers, too.
+const (
+	faultHopeless = 0 // for the Go runtime, which will crash
+	faultRetry    = 1 // run the instruction again
+	faultMissing  = 2 // missingFault
+	faultWrite    = 3 // writeFault
+)
+
+// classify tells the faults apart. The trampoline calls it after enter, then
+// missingFault or writeFault, then lowers the count: one after the other, so
+// that their frames do not add up.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func classify(entry, info, ctx uint64) uint64 {
+	delay(delayEntry)
+	e := entryAt(entry)
+	r := rangeAt(load64(&e.ctl))
+	page := (load64(word64(info+infoAddr)) - load64(&e.start)) >> pageShift
+	if !r.mayRepeat(page) {
+		return faultHopeless
+	}
+	if r.isMissing(page) {
+		return faultMissing
+	}
+	code := load64(word64(ctx + ctxErr))
+	if code&codeWrite != 0 && code&codePresent != 0 {
+		return faultWrite
+	}
+	// A read meets no protection: the page came in meanwhile, or it is
+	// poisoned. A page that is not mapped may be a marker of WP_UNPOPULATED,
+	// swapped out, or poisoned: ask before reading it.
+	if !r.readable(page, 1) {
+		return faultHopeless
+	}
+	if code&codeWrite != 0 {
+		return faultWrite
+	}
+	return faultRetry
+}
+
+// mayRepeat is the backstop against what cannot be resolved: so many faults on
+// one page within one arming are not progress.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func (r *Range) mayRepeat(page uint64) bool {
+	w := r.repeatsOf(page)
+	key := (page<<20 ^ load64(&r.epoch)<<56) &^ (1<<20 - 1)
+	v := load64(w)
+	if v&^(1<<20-1) != key {
+		v = key
+	}
+	v++
+	store64(w, v) // racing threads lose counts, never reach the limit sooner
+	return v&(1<<20-1) < repeatsForPanic
+}
+
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func (r *Range) repeatsOf(page uint64) *uint64 {
+	return word64(r.repeats + (page*0x9e3779b97f4a7c15>>54)%repeatBuckets*8)
+}
+
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func (r *Range) forgetRepeats(page uint64) { store64(r.repeatsOf(page), 0) }
+
+// readable answers whether [page, page+n) can be read without a fatal fault.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func (r *Range) readable(page, n uint64) bool {
+	return syscall6(sysMadvise, r.start+page<<pageShift, n<<pageShift, madvPopulateRd, 0, 0, 0) < errnoFirst
+}
+
+// lift makes [page, page+n) writable.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func (r *Range) lift(page, n uint64) bool {
+	arg := uffd.WriteProtectArg{
+		Range: uffd.RangeArg{Start: r.start + page<<pageShift, Len: n << pageShift},
+		Mode:  uffd.WriteProtectDontWake, // with FEATURE_SIGBUS nobody waits
+	}
+	// An error (EAGAIN above all) shows as the same fault again.
+	return ioctl(r.fd, uffd.IoctlWriteProtect, unsafe.Pointer(&arg)) < errnoFirst
+}
+
+// writeFault is firstWrite for a thread that faulted.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func writeFault(entry, info, ctx uint64) uint64 {
+	e := entryAt(entry)
+	page := (load64(word64(info+infoAddr)) - load64(&e.start)) >> pageShift
+	rangeAt(load64(&e.ctl)).firstWrite(page, load64(word64(ctx+ctxRIP)))
+	return faultRetry
+}
+
+// firstWrite: save, publish, lift.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func (r *Range) firstWrite(page, pc uint64) {
+	add64(&r.faults, 1)
+	t := tableAt(load64(&r.newest))
+	if t == nil || load64(&r.overrun) >= t.seq {
+		add64(&r.idle, 1)
+		r.liftBlock(page)
+		return
+	}
+	if load64(&t.state) == stateRaising && cas64(&t.torn, 0, 1) {
+		t.page, t.pc = page, pc
+		store64(&t.torn, 2)
+	}
+	if page >= t.pages {
+		r.liftTail(t, page)
+		return
+	}
+	add64(&t.faults, 1)
+	first, end := r.choose(t, page)
+	if !r.preserve(t, page) {
+		r.giveUp(t)
+		r.liftBlock(page)
+		return
+	}
+	lo, hi := page, page+1
+	if end-first > 1 && r.readable(first, end-first) {
+		for hi < end && !r.isMissing(hi) && r.preserve(t, hi) {
+			hi++
+		}
+		for lo > first && !r.isMissing(lo-1) && r.preserve(t, lo-1) {
+			lo--
+		}
+		add64(&r.neighbours, hi-lo-1)
+	}
+	delay(delayPublished)
+	before := ticks()
+	r.lift(lo, hi-lo)
+	r.learnLift(ticks()-before, hi-lo)
+	// Nobody changes newest while a resolver is inside, so this cannot happen;
+	// if it did, the new snapshot would have lost this page's protection.
+	if n := tableAt(load64(&r.newest)); n != t && n != nil && n.seq > t.seq {
+		if cas64(&n.torn, 0, 1) {
+			n.page, n.pc = page, pc
+			store64(&n.torn, 2)
+		}
+	}
+}
+
+// liftBlock lifts the whole 2 MiB around page: no snapshot needs any of it.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func (r *Range) liftBlock(page uint64) {
+	first := page &^ (blockPages - 1)
+	n := uint64(blockPages)
+	if first+n > r.pages {
+		n = r.pages - first
+	}
+	if r.image != 0 && !r.isComplete(first, n) {
+		// Lifting what is missing takes a page table apart for nothing.
+		first, n = page, 1
+	}
+	r.lift(first, n)
+}
+
+// liftTail lifts from page up to the end of its block: t ends before page, and
+// the protection reaches further only because it goes by whole blocks.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func (r *Range) liftTail(t *Table, page uint64) {
+	first := page &^ (blockPages - 1)
+	end := first + blockPages
+	if first < t.pages {
+		first = t.pages
+	}
+	if end > r.pages {
+		end = r.pages
+	}
+	r.lift(first, end-first)
+}
+
+// preserve sees to it that page has an entry in t. It answers false when there
+// is no slot left.
+// Preconditions: page < t.pages, and reading page cannot fault for good.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func (r *Range) preserve(t *Table, page uint64) bool {
+	entry := t.entry(page)
+	if load32(entry) != entryNone {
+		return true
+	}
+	s := r.take()
+	if s == 0 {
+		// Another thread may have preserved this page with the last slot.
+		return load32(entry) != entryNone
+	}
+	before := ticks()
+	copyPages(r.slots+(s-1)<<pageShift, r.start+page<<pageShift, pageSize)
+	r.learnCopy(ticks() - before)
+	store32(r.slotPage(s-1), uint32(page))
+	// The swap is a full barrier: whoever sees the entry sees the content. And
+	// as long as the entry was none nobody had lifted, so the copy is whole.
+	if !cas32(entry, entryNone, uint32(s)) {
+		r.give(s - 1)
+		add64(&r.lost, 1)
+		return true
+	}
+	r.push(&t.list, s-1)
+	add64(&t.count, 1)
+	return true
+}
+
+// giveUp gives up every snapshot: a writer never waits and never fails because
+// of one. Readers of slots look at overrun after they copied.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func (r *Range) giveUp(t *Table) {
+	for {
+		o := load64(&r.overrun)
+		if o >= t.seq || cas64(&r.overrun, o, t.seq) {
+			break
+		}
+	}
+	r.ring()
+}
+
+// entry is page's entry.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func (t *Table) entry(page uint64) *uint32 {
+	return (*uint32)(unsafe.Add(unsafe.Pointer(t), tableHeader+page*4))
+}
