@@ -1,0 +1,54 @@
+package checkpoint
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// lockName is the file that a Dir holds locked. It is never removed: a second
+// process could hold the removed file locked while a third locks a new one. It
+// holds the number of the process, for the message to the next that tries.
+const lockName = "LOCK"
+
+// lockDir locks the directory for this open file: against other processes and
+// against a second Dir of this one. The lock goes when the process ends, however
+// it ends.
+func lockDir(dir string) (io.Closer, error) {
+	path := filepath.Join(dir, lockName)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := lockFile(f); err != nil {
+		if errors.Is(err, errLockHeld) {
+			err = &LockedError{Path: dir, PID: holder(f)}
+		} else {
+			err = fmt.Errorf("locking %s: %w", path, err)
+		}
+		return nil, errors.Join(err, f.Close())
+	}
+	// Only for a message: a full disk must not keep anyone from restoring.
+	if f.Truncate(0) == nil {
+		_, _ = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+	}
+	return f, nil
+}
+
+// errLockHeld is what lockFile returns if someone has the lock.
+var errLockHeld = errors.New("lock is held")
+
+// holder reads the process number from a lock file, 0 if there is none.
+func holder(f *os.File) int {
+	var b [32]byte
+	n, _ := f.ReadAt(b[:], 0)
+	pid, err := strconv.Atoi(strings.TrimSpace(string(b[:n])))
+	if err != nil {
+		return 0
+	}
+	return pid
+}

@@ -1,0 +1,16 @@
+//go:build !linux && !darwin && !freebsd && !netbsd && !openbsd && !dragonfly && !windows
+
+package checkpoint
+
+import (
+	"errors"
+	"fmt"
+	"os"
+)
+
+const canSyncDir = false
+
+// lockFile refuses: a directory without a lock is one that two processes write.
+func lockFile(*os.File) error {
+	return fmt.Errorf("file locks on this system: %w; write checkpoints to a file of your own", errors.ErrUnsupported)
+}

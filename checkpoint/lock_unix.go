@@ -1,0 +1,28 @@
+//go:build linux || darwin || freebsd || netbsd || openbsd || dragonfly
+
+package checkpoint
+
+import (
+	"errors"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+const canSyncDir = true
+
+// lockFile takes an exclusive flock. It belongs to the open file, not to the
+// process, so that two Dirs of one process exclude each other too; fcntl locks
+// would not.
+func lockFile(f *os.File) error {
+	for {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case errors.Is(err, unix.EWOULDBLOCK):
+			return errLockHeld
+		default:
+			return err
+		}
+	}
+}
