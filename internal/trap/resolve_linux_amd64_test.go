@@ -10,6 +10,7 @@ import (
 
 func TestFirstWriteSavesThePage(t *testing.T) {
 	g := newRig(t, 2, 64)
+	g.force(1)
 	*g.word(3, 0) = 7
 	tab := g.snapshot()
 	*g.word(3, 0) = 8
@@ -70,7 +71,7 @@ func TestOutOfSlotsGivesTheSnapshotUpAndTheWriterGoesOn(t *testing.T) {
 	g.drop(tab)
 }
 
-func TestPrepareSpareTheFault(t *testing.T) {
+func TestPrepareSparesTheFault(t *testing.T) {
 	g := newRig(t, 2, 1024)
 	tab := g.snapshot()
 	if err := g.h.Prepare(10, 20); err != nil {

@@ -107,3 +107,9 @@ func (g *rig) asOf(tab *Table, page uint64) uint64 {
 	}
 	return live
 }
+
+func (g *rig) force(pages uint64) {
+	if err := g.h.Force(pages); err != nil {
+		g.t.Fatal(err)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"time"
+	"unsafe"
 )
 
 // entry is a place in the table of ranges. Entries are never freed, so that a
@@ -39,11 +40,9 @@ var ErrTooManyRanges = errors.New("too many arenas open in this process: close s
 //go:nocheckptr
 func findEntry(addr uint64) *entry {
 	n := load64(&entriesUsed)
-	for i := range entries {
-		if uint64(i) >= n {
-			break
-		}
-		e := &entries[i]
+	for i := uint64(0); i < n; i++ {
+		// Not &entries[i]: without optimization that checks bounds, and panics.
+		e := (*entry)(unsafe.Add(unsafe.Pointer(&entries), i*uint64(unsafe.Sizeof(entry{}))))
 		if start := load64(&e.start); start != 0 && addr-start < load64(&e.size) {
 			return e
 		}
