@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -50,113 +51,124 @@ func offers(f Feature) error {
 	return fd.Close()
 }
 
-func probeWriteProtect() error {
-	return trial(FeatureWriteProtect, ModeWP, 1, func(fd *FD, m *scratch) error {
-		m.bytes[0] = 1
-		if err := fd.Protect(m.addr, m.size()); err != nil {
-			return err
-		}
-		if held, err := m.held(); err != nil || !held {
-			return orBroken(err, FeatureWriteProtect, "a write to a protected page went through")
-		}
-		if err := fd.Unprotect(m.addr, m.size()); err != nil {
-			return err
-		}
-		if held, err := m.held(); err != nil || held {
-			return orBroken(err, FeatureWriteProtect, "a lifted page is still protected")
-		}
-		return nil
-	})
+func probeWriteProtect() error { return trial(FeatureWriteProtect, ModeWP, 1, holdsAndLifts) }
+
+func holdsAndLifts(fd *FD, m *scratch) error {
+	m.bytes[0] = 1
+	if err := fd.Protect(m.addr, m.size()); err != nil {
+		return err
+	}
+	if held, err := m.held(); err != nil || !held {
+		return orBroken(err, FeatureWriteProtect, "a write to a protected page went through")
+	}
+	if err := fd.Unprotect(m.addr, m.size()); err != nil {
+		return err
+	}
+	if held, err := m.held(); err != nil || held {
+		return orBroken(err, FeatureWriteProtect, "a lifted page is still protected")
+	}
+	return nil
 }
 
 func probeWPUnpopulated() error {
-	return trial(FeatureWriteProtect|FeatureWPUnpopulated, ModeWP, 1, func(fd *FD, m *scratch) error {
-		if err := fd.Protect(m.addr, m.size()); err != nil {
-			return err
-		}
-		if held, err := m.held(); err != nil || !held {
-			return orBroken(err, FeatureWPUnpopulated, "a write to a protected page that was never touched went through")
-		}
-		return nil
-	})
+	return trial(FeatureWriteProtect|FeatureWPUnpopulated, ModeWP, 1, holdsUntouched)
 }
 
-func probeCopy() error {
-	src, err := newScratch(1)
+func holdsUntouched(fd *FD, m *scratch) error {
+	if err := fd.Protect(m.addr, m.size()); err != nil {
+		return err
+	}
+	if held, err := m.held(); err != nil || !held {
+		return orBroken(err, FeatureWPUnpopulated, "a write to a protected page that was never touched went through")
+	}
+	return nil
+}
+
+func probeCopy() error { return trial(FeatureWriteProtect, ModeMissing|ModeWP, 1, bringsIn) }
+
+func bringsIn(fd *FD, m *scratch) error {
+	src, err := newScratch(m.pages())
 	if err != nil {
 		return err
 	}
 	defer src.release()
 	src.bytes[0] = 0x5a
-	return trial(FeatureWriteProtect, ModeMissing|ModeWP, 1, func(fd *FD, m *scratch) error {
-		if held, err := m.held(); err != nil || !held {
-			return orBroken(err, 0, "a write to a missing page went through")
-		}
-		if _, err := fd.Copy(m.addr, src.addr, m.size(), CopyWP); err != nil {
-			return err
-		}
-		if held, err := m.held(); err != nil || !held {
-			return orBroken(err, FeatureWriteProtect, "UFFDIO_COPY_MODE_WP left the page unprotected")
-		}
-		if m.bytes[0] != 0x5a { // the page is there: reading it is no fault
-			return orBroken(nil, 0, "UFFDIO_COPY brought in other bytes")
-		}
-		return nil
-	})
+	if held, err := m.held(); err != nil || !held {
+		return orBroken(err, 0, "a write to a missing page went through")
+	}
+	if _, err := fd.Copy(m.addr, src.addr, m.size(), CopyWP); err != nil {
+		return err
+	}
+	if held, err := m.held(); err != nil || !held {
+		return orBroken(err, FeatureWriteProtect, "UFFDIO_COPY_MODE_WP left the page unprotected")
+	}
+	if _, err := fd.Copy(m.addr, src.addr, m.size(), CopyWP); !errors.Is(err, unix.EEXIST) {
+		return orBroken(nil, 0, fmt.Sprintf("a second UFFDIO_COPY to a page answered %v, not EEXIST", err))
+	}
+	if m.bytes[0] != 0x5a { // it is there, so reading it is no fault
+		return orBroken(nil, 0, "UFFDIO_COPY brought in other bytes")
+	}
+	return nil
 }
 
-func probeWPAsync() error {
-	return trial(FeatureWPAsync, ModeWP, 1, func(fd *FD, m *scratch) error {
-		if err := fd.Protect(m.addr, m.size()); err != nil {
-			return err
-		}
-		if held, err := m.held(); err != nil || held {
-			return orBroken(err, FeatureWPAsync, "the kernel did not lift the protection for a write")
-		}
-		return nil
-	})
+func probeWPAsync() error { return trial(FeatureWPAsync, ModeWP, 1, kernelLifts) }
+
+func kernelLifts(fd *FD, m *scratch) error {
+	if err := fd.Protect(m.addr, m.size()); err != nil {
+		return err
+	}
+	if held, err := m.held(); err != nil || held {
+		return orBroken(err, FeatureWPAsync, "the kernel did not lift the protection for a write")
+	}
+	return nil
 }
 
 func probePagemapScan() error {
 	p, err := OpenPagemap()
+	e := &NotSupportedError{Feature: "PAGEMAP_SCAN", Err: err}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return &NotSupportedError{Feature: "PAGEMAP_SCAN", Reason: err.Error(), Remedy: "mount /proc", Err: err}
+		e.Reason, e.Remedy = err.Error(), "mount /proc"
+		return e
 	case errors.Is(err, fs.ErrPermission):
-		return &NotSupportedError{
-			Feature: "PAGEMAP_SCAN", Reason: err.Error(), Err: err,
-			Remedy: "the process is not dumpable (set-user-ID, file capabilities or prctl): start it without them, or set PR_SET_DUMPABLE",
-		}
+		e.Reason = err.Error()
+		e.Remedy = "this process is not dumpable: start it without set-user-ID and file capabilities, or set PR_SET_DUMPABLE"
+		return e
 	case err != nil:
 		return err
 	}
 	defer p.Close()
 	const pages = 3
-	return trial(FeatureWPAsync, ModeWP, pages, func(fd *FD, m *scratch) error {
-		if err := fd.Protect(m.addr, m.size()); err != nil {
+	return trial(FeatureWPAsync, ModeWP, pages, p.findsWritten)
+}
+
+func (p *Pagemap) findsWritten(fd *FD, m *scratch) error {
+	if err := fd.Protect(m.addr, m.size()); err != nil {
+		return err
+	}
+	second := m.addr + m.page()
+	m.bytes[m.page()] = 1 // async: the kernel resolves it
+	for _, want := range [][]PageRegion{{{uint64(second), uint64(second + m.page()), pageIsWritten}}, nil} {
+		found, err := p.Scan(nil, m.addr, m.size(), ScanProtect)
+		if errors.Is(err, unix.ENOTTY) {
+			return &NotSupportedError{
+				Feature: "PAGEMAP_SCAN", MinKernel: "6.7", Err: err,
+				Reason: "this kernel (" + kernelRelease() + ") does not know it",
+				Remedy: "run on a newer kernel",
+			}
+		}
+		if err != nil {
 			return err
 		}
-		m.bytes[m.page()] = 1 // the middle one; async: no fault
-		for _, want := range []int{1, 0} {
-			found, err := p.Scan(nil, m.addr, m.size(), ScanProtect)
-			if errors.Is(err, unix.ENOTTY) {
-				return &NotSupportedError{
-					Feature: "PAGEMAP_SCAN", MinKernel: "6.7", Err: err,
-					Reason: "this kernel (" + kernelRelease() + ") does not know it", Remedy: "run on a newer kernel",
-				}
-			}
-			if err != nil {
-				return err
-			}
-			if len(found) != want || want == 1 && found[0].Start != uint64(m.addr+m.page()) {
-				return &NotSupportedError{
-					Feature: "PAGEMAP_SCAN", Reason: fmt.Sprintf("it reported %v after a write to page 1 of %#x", found, m.addr),
-					Remedy: "run on a newer kernel",
-				}
+		if !slices.Equal(found, want) {
+			return &NotSupportedError{
+				Feature: "PAGEMAP_SCAN",
+				Reason:  fmt.Sprintf("the kernel (%s) reported %v as written, not %v", kernelRelease(), found, want),
+				Remedy:  "run on another kernel",
 			}
 		}
-		return nil
-	})
+	}
+	return nil
 }
 
 func probePoison() error {

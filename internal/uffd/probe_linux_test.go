@@ -94,6 +94,40 @@ func TestOnlyDefiniteAnswersAreKept(t *testing.T) {
 	}
 }
 
+// What the probes try must fail on a descriptor that lacks what they try, as it would on a kernel that promises and does
+// not keep.
+func TestTrialsSeeABrokenPromise(t *testing.T) {
+	mustOpen(t, FeatureWPAsync)
+	p := mustPagemap(t)
+	for _, tt := range []struct {
+		name string
+		want Feature
+		mode RegisterMode
+		try  func(*FD, *scratch) error
+	}{
+		{"write protection that the kernel lifts", FeatureWPAsync, ModeWP, holdsAndLifts},
+		{"untouched pages left out", FeatureWriteProtect, ModeWP, holdsUntouched},
+		{"missing pages that do not fault", FeatureWriteProtect, ModeWP, bringsIn},
+		{"writes that fault", FeatureWriteProtect | FeatureWPUnpopulated, ModeWP, kernelLifts},
+	} {
+		if err := trial(tt.want, tt.mode, 1, tt.try); !errors.Is(err, ErrNotSupported) {
+			t.Errorf("%s: %v, want ErrNotSupported", tt.name, err)
+		}
+	}
+	writtenBefore := func(fd *FD, m *scratch) error {
+		m.bytes[0] = 1 // before it is armed: the first scan must not see it
+		return p.findsWritten(fd, m)
+	}
+	if err := trial(FeatureWPAsync, ModeWP, 3, writtenBefore); err != nil {
+		t.Errorf("a page written before arming: %v", err)
+	}
+	if err := trial(FeatureWPAsync, ModeWP, 1, func(fd *FD, m *scratch) error {
+		return stillProtected(p, m, 1, "nothing")
+	}); !errors.Is(err, ErrNotSupported) {
+		t.Errorf("a page that lost its protection: %v, want ErrNotSupported", err)
+	}
+}
+
 func TestRefusalsNameTheRemedy(t *testing.T) {
 	for _, tt := range []struct {
 		errno unix.Errno

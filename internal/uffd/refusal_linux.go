@@ -17,19 +17,20 @@ func refusal(errno unix.Errno, deviceErr error) error {
 		if seccompFilters() {
 			e.Reason += "; this process runs under a seccomp filter"
 		}
-		e.Remedy = "in a container (the default seccomp profiles of Docker and containerd refuse the system call): give it the device " +
-			"(docker run --device /dev/userfaultfd, readable and writable by its user), or allow userfaultfd in its seccomp profile; " +
-			"elsewhere look for another security policy, and at sysctl vm.unprivileged_userfaultfd on kernels before 5.11"
+		e.Remedy = "in a container, where Docker's and containerd's default seccomp profiles refuse the system call even to root, give it the device, " +
+			"readable and writable by its user (docker run --device /dev/userfaultfd; Linux 6.1), or allow userfaultfd in its seccomp profile; " +
+			"elsewhere a security module refuses it, or, before Linux 5.11, sysctl vm.unprivileged_userfaultfd=0"
 	case unix.ENOSYS:
-		e.Reason = "the system call is not implemented"
+		e.Reason = "the system call is not there"
 		if seccompFilters() {
 			e.Reason += ", or the seccomp filter of this process hides it"
 		}
-		e.Remedy = "gVisor and kernels built without CONFIG_USERFAULTFD have none: run on a Linux kernel that has it (uname, runtime runc or kata); " +
-			"under a seccomp profile allow userfaultfd"
+		e.Remedy = "gVisor has none: use another container runtime; a kernel built without CONFIG_USERFAULTFD has none: use another kernel; " +
+			"a seccomp profile can hide it: allow userfaultfd there"
 	case unix.EINVAL:
 		e.MinKernel = "5.11"
-		e.Reason = "the kernel does not know UFFD_USER_MODE_ONLY"
+		e.Reason = "this kernel (" + kernelRelease() + ") does not know UFFD_USER_MODE_ONLY"
+		e.Remedy = "run on a newer kernel"
 	default:
 		return fmt.Errorf("creating a userfaultfd: %w", errors.Join(errno, deviceErr))
 	}
