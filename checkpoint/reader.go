@@ -68,11 +68,12 @@ func (r *Reader) Next() (Block, error) {
 		return Block{}, r.err
 	}
 	if r.buf == nil {
-		r.buf = new(ioBuffer)
+		r.buf = bufferPool.Get().(*ioBuffer)
 	}
 	b, err := r.read()
 	if err != nil {
 		r.err = err
+		bufferPool.Put(r.buf)
 		r.buf = nil
 		return Block{}, err
 	}
