@@ -17,9 +17,9 @@ func refusal(errno unix.Errno, deviceErr error) error {
 		if seccompFilters() {
 			e.Reason += "; this process runs under a seccomp filter"
 		}
-		e.Remedy = "in a container, where Docker's and containerd's default seccomp profiles refuse the system call even to root, give it the device, " +
-			"readable and writable by its user (docker run --device /dev/userfaultfd; Linux 6.1), or allow userfaultfd in its seccomp profile; " +
-			"elsewhere a security module refuses it, or, before Linux 5.11, sysctl vm.unprivileged_userfaultfd=0"
+		e.Remedy = "in a container: docker run --device /dev/userfaultfd (Linux 6.1; its user must be able to open it), or a seccomp profile " +
+			"that allows userfaultfd, which the default profiles of Docker and containerd refuse even to root; elsewhere a " +
+			"security module refuses it, or, before Linux 5.11, sysctl vm.unprivileged_userfaultfd=0"
 	case unix.ENOSYS:
 		e.Reason = "the system call is not there"
 		if seccompFilters() {

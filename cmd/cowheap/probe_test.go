@@ -1,0 +1,201 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestUsage(t *testing.T) {
+	for _, tt := range []struct {
+		args   []string
+		status int
+		stdout string // a piece of it
+		stderr string
+	}{
+		{nil, exitUsage, "", "cowheap COMMAND"},
+		{[]string{"help"}, exitOK, "cowheap COMMAND", ""},
+		{[]string{"-h"}, exitOK, "cowheap COMMAND", ""},
+		{[]string{"prob"}, exitUsage, "", `no command "prob"`},
+		{[]string{"probe", "-h"}, exitOK, "Exit status:", ""},
+		{[]string{"probe", "-xml"}, exitUsage, "", "-xml"},
+		{[]string{"probe", "everything"}, exitUsage, "", `unexpected argument "everything"`},
+		{[]string{"probe", "-guard", "magic"}, exitUsage, "", "userfault, shadow, mprotect, copy"},
+		{[]string{"probe", "-guard", "shadow"}, exitNoGuard, "Guards", "not part of this version"},
+		{[]string{"probe"}, exitOK, "Guards", ""},
+	} {
+		var stdout, stderr bytes.Buffer
+		if got := run(tt.args, &stdout, &stderr); got != tt.status {
+			t.Errorf("cowheap %q: status %d, want %d; %s", tt.args, got, tt.status, &stderr)
+		}
+		for _, stream := range []struct {
+			name string
+			got  string
+			want string
+		}{{"stdout", stdout.String(), tt.stdout}, {"stderr", stderr.String(), tt.stderr}} {
+			if !strings.Contains(stream.got, stream.want) || stream.want == "" && stream.got != "" {
+				t.Errorf("cowheap %q: %s is %q, want %q in it", tt.args, stream.name, stream.got, stream.want)
+			}
+		}
+	}
+}
+
+type failingWriter struct{}
+
+func (failingWriter) Write([]byte) (int, error) { return 0, errors.New("disk full") }
+
+func TestFailingOutputIsAFailure(t *testing.T) {
+	for _, args := range [][]string{{"probe"}, {"probe", "-json"}} {
+		var stderr bytes.Buffer
+		if got := run(args, failingWriter{}, &stderr); got != exitFailed || !strings.Contains(stderr.String(), "disk full") {
+			t.Errorf("cowheap %q: status %d, %q", args, got, &stderr)
+		}
+	}
+}
+
+// TestJSONKeysAreStable has the schema in full: whoever changes it changes it here, and Schema with it unless fields were
+// only added.
+func TestJSONKeysAreStable(t *testing.T) {
+	r := dockerReport()
+	var b bytes.Buffer
+	if err := r.writeJSON(&b); err != nil {
+		t.Fatal(err)
+	}
+	var top map[string]any
+	if err := json.Unmarshal(b.Bytes(), &top); err != nil {
+		t.Fatal(err)
+	}
+	first := func(key string) map[string]any { return top[key].([]any)[0].(map[string]any) }
+	for _, tt := range []struct {
+		name string
+		got  map[string]any
+		want string
+	}{
+		{"report", top, "default_guard features guards schema system version"},
+		{"system", top["system"].(map[string]any), "arch kernel max_map_count os overcommit_memory page_size " +
+			"process_hugepage_disabled process_memory_merge process_seccomp_filter transparent_hugepage " +
+			"unprivileged_userfaultfd user_id"},
+		{"guard", first("guards"), "about name needs reason remedy status"},
+		{"feature", first("features"), "about min_kernel name reason remedy status"},
+	} {
+		if got := strings.Join(slices.Sorted(maps.Keys(tt.got)), " "); got != tt.want {
+			t.Errorf("keys of %s:\n got %s\nwant %s", tt.name, got, tt.want)
+		}
+	}
+	if bytes.Contains(b.Bytes(), []byte("null")) {
+		t.Errorf("null in %s", &b)
+	}
+}
+
+// dockerReport is what a container with the default seccomp profile gets.
+func dockerReport() *report {
+	r := &report{
+		Schema: 1, Version: "v0.1.0",
+		System: systemReport{
+			OS: "linux", Arch: "amd64", Kernel: "6.8.0", PageSize: 4096, UserID: 1000,
+			HugePages: "madvise", Overcommit: 0, MaxMapCount: 65530, UnprivilegedUffd: -1, Seccomp: true,
+		},
+		Features: []featureReport{
+			{"userfaultfd", "page faults handled by the program", "5.11", answerNo, "the system call is refused", "give the container /dev/userfaultfd, " +
+				strings.Repeat("and then some ", 8)},
+			{"sigbus", "faults are signals", "4.14", answerNo, "the system call is refused", "give the container /dev/userfaultfd"},
+			{"huge-pages", "huge pages keep protection", "5.7", answerYes, "", ""},
+		},
+	}
+	r.Guards = guards(r.System, r.Features)
+	r.DefaultGuard = defaultGuard(r.Guards)
+	return r
+}
+
+func TestTextIsAlignedAndWrapped(t *testing.T) {
+	const want = `Linux 6.8.0 on amd64, pages of 4096 bytes, uid 1000, seccomp filter, cowheap v0.1.0
+
+Guards (how the first write to a page after a snapshot is noticed)
+  userfault  no            saves a page at the first write to it, on the thread that writes
+                           reason: needs userfaultfd: the system call is refused
+                           remedy: give the container /dev/userfaultfd, and then some and then some
+                                   and then some and then some and then some and then some and then
+                                   some and then some
+  shadow     not-included  keeps a second copy, and asks the kernel which pages were written
+                           reason: not part of this version of cowheap (this machine lacks
+                                   userfaultfd)
+  mprotect   not-included  as userfault, in larger pieces, where userfaultfd is refused
+                           reason: not part of this version of cowheap (this machine has what it
+                                   needs)
+  copy       yes           copies everything in use while writers wait (the default here)
+
+Features of the kernel
+  userfaultfd  no   page faults handled by the program  Linux 5.11
+                    reason: the system call is refused
+                    remedy: give the container /dev/userfaultfd, and then some and then some and
+                            then some and then some and then some and then some and then some and
+                            then some
+  sigbus       no   faults are signals                  Linux 4.14
+                    reason: as userfaultfd
+  huge-pages   yes  huge pages keep protection          Linux 5.7
+
+Settings
+  transparent_hugepage         madvise  always, madvise: huge pages can be had where asked for
+  vm.overcommit_memory         0        2: memory in use must be backed by RAM and swap; reserved address space is free
+  vm.max_map_count             65530    limit of mappings; matters to the mprotect guard only
+  vm.unprivileged_userfaultfd  unknown  0 is fine: faults inside system calls are not resolved anyway
+`
+	var b bytes.Buffer
+	if err := dockerReport().writeText(&b); err != nil {
+		t.Fatal(err)
+	}
+	if b.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", &b, want)
+	}
+}
+
+func TestGuardsFollowFeaturesAndSystem(t *testing.T) {
+	all := func(except string, said answer) (list []featureReport) {
+		for _, g := range guardTable {
+			for _, name := range g.features {
+				f := featureReport{Name: name, Status: answerYes}
+				if name == except {
+					f.Status, f.Reason, f.Remedy = said, "because", "do this"
+				}
+				list = append(list, f)
+			}
+		}
+		return list
+	}
+	linux := systemReport{OS: "linux", Arch: "amd64", PageSize: 4096}
+	for _, tt := range []struct {
+		name     string
+		system   systemReport
+		features []featureReport
+		want     map[string]answer
+		auto     string
+	}{
+		{"everything", linux, all("", ""), map[string]answer{"userfault": answerYes, "copy": answerYes}, "userfault"},
+		{"no sigbus", linux, all("sigbus", answerNo), map[string]answer{"userfault": answerNo, "copy": answerYes}, "copy"},
+		{"out of descriptors", linux, all("copy", answerUnknown), map[string]answer{"userfault": answerUnknown, "copy": answerYes}, "copy"},
+		{"no async", linux, all("wp-async", answerNo), map[string]answer{"userfault": answerYes}, "userfault"},
+		{"arm64", systemReport{OS: "linux", Arch: "arm64", PageSize: 4096}, all("", ""), map[string]answer{"userfault": answerNo, "copy": answerYes}, "copy"},
+		{"large pages", systemReport{OS: "linux", Arch: "arm64", PageSize: 65536}, all("", ""), map[string]answer{"copy": answerNo}, ""},
+		{"windows", systemReport{OS: "windows", Arch: "amd64", PageSize: 4096}, nil, map[string]answer{"userfault": answerNo, "copy": answerNo}, ""},
+	} {
+		list := guards(tt.system, tt.features)
+		if got := defaultGuard(list); got != tt.auto {
+			t.Errorf("%s: default guard %q, want %q", tt.name, got, tt.auto)
+		}
+		for _, g := range list {
+			if want, ok := tt.want[g.Name]; ok && g.Status != want {
+				t.Errorf("%s: guard %s: %s, want %s", tt.name, g.Name, g.Status, want)
+			}
+			if (g.Name == "shadow" || g.Name == "mprotect") && g.Status != answerNotIncluded {
+				t.Errorf("%s: guard %s: %s", tt.name, g.Name, g.Status)
+			}
+			if g.Status == answerNo && (g.Reason == "" || g.Remedy == "") {
+				t.Errorf("%s: guard %s: reason %q, remedy %q", tt.name, g.Name, g.Reason, g.Remedy)
+			}
+		}
+	}
+}
