@@ -1,0 +1,39 @@
+package cowheap
+
+import (
+	"errors"
+
+	"github.com/cowheap/cowheap/arena"
+)
+
+// The errors that callers test for with errors.Is. What an error message adds
+// to these is the numbers and the remedy.
+var (
+	// ErrClosed: the heap or the snapshot has been closed.
+	ErrClosed = arena.ErrClosed
+	// ErrFull: MaxSize is used up, or the system refuses more memory. Nothing
+	// has been changed.
+	ErrFull = arena.ErrFull
+	// ErrCorrupt: the memory or the file does not hold what was written there.
+	ErrCorrupt = arena.ErrCorrupt
+	// ErrNotSupported: this system lacks what was asked for.
+	ErrNotSupported = arena.ErrNotSupported
+	// ErrOverrun: more was written than MaxPreserved allows to keep, and the
+	// snapshot was given up so that writers could go on.
+	ErrOverrun = arena.ErrOverrun
+	// ErrConcurrentWrite: somebody wrote to the heap outside Update while a
+	// snapshot was taken. The snapshot was discarded.
+	ErrConcurrentWrite = arena.ErrConcurrentWrite
+
+	// ErrNested: the goroutine is inside an Update or a View of this heap
+	// already. It would wait for itself as soon as a snapshot is asked for.
+	ErrNested = errors.New("inside an Update or View of this heap already: finish it first, or pass its Mem on")
+	// ErrReadOnly: Alloc, Free or a change to a container inside a View, which
+	// no snapshot waits for.
+	ErrReadOnly = errors.New("a View only reads: use Update to change the heap")
+	// ErrNotFound: the heap has no root of this name, and a View creates none.
+	ErrNotFound = errors.New("no such root")
+	// ErrLayout: the type differs from the one that the heap holds. It comes as
+	// a *LayoutError, which lists the differences.
+	ErrLayout = errors.New("layout differs")
+)
