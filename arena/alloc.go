@@ -193,17 +193,24 @@ func (al *allocator) allocObject(c int) (off uint64, stale bool, err error) {
 // changes nothing.
 func (al *allocator) free(off uint64) error {
 	al.mu.Lock()
-	defer al.mu.Unlock()
 	o, err := al.find(off)
-	if err != nil {
-		return err
+	if err == nil {
+		if o.desc != 0 {
+			al.freeObject(o)
+		} else {
+			err = al.releaseRun(off>>runPageShift, o.size>>runPageShift)
+		}
 	}
-	al.store64(headBytes, al.load64(headBytes)-o.size)
-	al.store64(headObjects, al.load64(headObjects)-1)
-	if o.desc == 0 {
-		al.releaseRun(off>>runPageShift, o.size>>runPageShift)
-		return nil
+	if err == nil {
+		al.store64(headBytes, al.load64(headBytes)-o.size)
+		al.store64(headObjects, al.load64(headObjects)-1)
 	}
+	al.mu.Unlock()
+	return err
+}
+
+// freeObject gives an object of a span back.
+func (al *allocator) freeObject(o object) {
 	was := al.load64(o.desc)
 	taken := was &^ (1 << o.place)
 	al.store64(o.desc, taken)
@@ -213,7 +220,6 @@ func (al *allocator) free(off uint64) error {
 	if taken == o.info.shape().emptyBits(o.info.part()) {
 		al.emptied(o.info, o.id)
 	}
-	return nil
 }
 
 // sizeOf returns the bytes usable at off: what was asked for, rounded up to the

@@ -39,6 +39,10 @@ func (i descInfo) withStale(n uint64) descInfo {
 	return i&^(0xff<<40) | descInfo(n<<40)
 }
 
+func (i descInfo) withPart(n uint64) descInfo {
+	return i&^(0xff<<48) | descInfo(n<<48)
+}
+
 // shape returns how the span is cut.
 //
 // Preconditions: class() is a class.
@@ -54,6 +58,20 @@ func (al *allocator) descOff(id uint32) uint64 {
 // isDesc reports whether id can be a descriptor's.
 func (al *allocator) isDesc(id uint32) bool {
 	return uint64(id>>8) < al.descPages && id&0xff >= descHeadSlots
+}
+
+// spanInfo returns what the first descriptor of a span says. It reports false
+// if id, which may be any number, is not one: then shape is still that of a
+// class, but nothing else holds.
+func (al *allocator) spanInfo(id uint32) (info descInfo, ok bool) {
+	if al.isDesc(id) {
+		info = descInfo(al.load64(al.descOff(id) + 8))
+	}
+	if uint(info.class()) >= numClasses {
+		return makeDescInfo(0, 0, 0, 0, 0), false
+	}
+	shape := info.shape()
+	return info, info.part() == 0 && id&0xff+shape.descs <= 256 && info.page()+uint64(shape.pages) <= al.top
 }
 
 func (al *allocator) initDescPage(page uint64) {

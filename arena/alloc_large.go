@@ -34,9 +34,12 @@ func (al *allocator) allocRun(size uint64) (uint64, error) {
 }
 
 // releaseRun gives back a run that allocRun returned.
-func (al *allocator) releaseRun(page, n uint64) {
+func (al *allocator) releaseRun(page, n uint64) error {
+	if !al.freeRun(page, n) {
+		return corruptAt(al.pageBits(page), "pages of the run of %d at page %d are marked free", n, page)
+	}
 	al.put32(al.pageEntry(page), 0)
-	al.freeRun(page, n)
+	return nil
 }
 
 // object is an allocation that find has found.
@@ -60,36 +63,29 @@ func (al *allocator) find(off uint64) (object, error) {
 		if entry&^entryValue != entryRun || off&(runPageSize-1) != 0 {
 			return object{}, al.notFound(off)
 		}
-		if uint64(id) > al.top-page {
+		if id == 0 || uint64(id) > al.top-page {
 			return object{}, corruptAt(al.pageEntry(page), "a run of %d pages", id)
 		}
 		return object{size: uint64(id) << runPageShift}, nil
 	}
-	if !al.isDesc(id) {
-		return object{}, corruptAt(al.pageEntry(page), "no descriptor can be %#x", id)
-	}
-	desc := al.descOff(id)
-	info := descInfo(al.load64(desc + 8))
-	c := info.class()
+	info, ok := al.spanInfo(id)
+	shape := info.shape()
 	rel := off - info.start()
-	if uint(c) >= numClasses || rel >= uint64(info.shape().pages)<<runPageShift {
-		return object{}, corruptAt(desc, "descriptor %#x is not about page %d", id, page)
+	if !ok || rel >= uint64(shape.pages)<<runPageShift {
+		return object{}, corruptAt(al.pageEntry(page), "descriptor %#x is not about page %d", id, page)
 	}
-	size := uint64(classSizes[c])
-	i := rel * classReciprocals[c] >> 32
-	if i*size != rel || i >= uint64(info.shape().objects) {
+	desc, size := al.descOff(id), uint64(shape.size)
+	i := rel * shape.reciprocal >> 32
+	if i*size != rel || i >= uint64(shape.objects) {
 		return object{}, &FreeError{off, FreeInterior}
 	}
 	if i >= 64 {
-		id += uint32(i >> 6)
-		if !al.isDesc(id) {
-			return object{}, corruptAt(desc, "descriptor %#x is of a span that has not so many", id)
-		}
 		desc += i >> 6 * descSize
-		info = descInfo(al.load64(desc + 8))
-		if info.class() != c {
-			return object{}, corruptAt(desc, "descriptor %#x is of another class than its span", id)
+		part := descInfo(al.load64(desc + 8))
+		if part.withStale(0) != info.withPart(i>>6).withStale(0) {
+			return object{}, corruptAt(desc, "not part %d of the span of descriptor %#x", i>>6, id)
 		}
+		id, info = id+uint32(i>>6), part
 	}
 	if al.load64(desc)>>(i&63)&1 == 0 {
 		return object{}, &FreeError{off, FreeNotAllocated}

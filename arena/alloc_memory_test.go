@@ -14,7 +14,9 @@ type testAllocator struct {
 	*allocator
 	mapping   vm.Mapping
 	committed uint64
-	ensureErr error // what ensure answers, if not nil
+	refuseIn  int // ensure refuses memory in its n-th call from now; 0: never
+	refusal   error
+	step      uint64 // ensure commits whole multiples of it; 0: a page
 }
 
 func newTestAllocator(t testing.TB, limit uint64) *testAllocator {
@@ -52,15 +54,21 @@ func reserved(t testFataler, limit uint64) *testAllocator {
 	}
 	ta := &testAllocator{mapping: m}
 	ta.allocator = newAllocator(m.Base(), limit, func(high uint64) error {
+		if ta.refuseIn > 0 {
+			if ta.refuseIn--; ta.refuseIn == 0 {
+				return ta.refusal
+			}
+		}
 		switch {
-		case ta.ensureErr != nil:
-			return ta.ensureErr
 		case high > limit:
 			t.Fatalf("ensure(%#x) is beyond the limit of %#x", high, limit)
 		case high%runPageSize != 0:
 			t.Fatalf("ensure(%#x) is not whole pages", high)
 		case high <= ta.committed:
 			return nil
+		}
+		if ta.step != 0 {
+			high = min((high+ta.step-1)/ta.step*ta.step, limit)
 		}
 		if err := m.Commit(ta.committed, high-ta.committed); err != nil {
 			return err
@@ -71,18 +79,40 @@ func reserved(t testFataler, limit uint64) *testAllocator {
 	return ta
 }
 
-func (ta *testAllocator) unmap() { _ = ta.mapping.Unmap() }
+// refuse makes the n-th call of ensure from now fail.
+func (ta *testAllocator) refuse(n int, err error) { ta.refuseIn, ta.refusal = n, err }
+
+func (ta *testAllocator) unmap() {
+	_ = ta.mapping.Unmap()
+	ta.mapping = vm.Mapping{} // a second call must not unmap what came here since
+}
 
 // image returns a copy of [0, high), and fails if there is anything beyond.
 func (ta *testAllocator) image(t testFataler) []byte {
 	t.Helper()
 	high := ta.high()
-	for i, b := range ta.mapping.Bytes(high, ta.committed-high) {
-		if b != 0 {
-			t.Fatalf("byte %#x, beyond high %#x, is %#x", high+uint64(i), high, b)
-		}
+	if i := notZero(ta.mapping.Bytes(high, ta.committed-high)); i >= 0 {
+		t.Fatalf("byte %#x, beyond high %#x, is not zero", high+uint64(i), high)
 	}
 	return bytes.Clone(ta.mapping.Bytes(0, high))
+}
+
+// equal reports whether the used bytes are those of another.
+func (ta *testAllocator) equal(other *testAllocator) bool {
+	return bytes.Equal(ta.mapping.Bytes(0, ta.high()), other.mapping.Bytes(0, other.high()))
+}
+
+var zeros [64 << 10]byte
+
+// notZero returns the index of a byte that is not zero, -1 if all are.
+func notZero(b []byte) int {
+	for from := 0; from < len(b); from += len(zeros) {
+		part := b[from:min(from+len(zeros), len(b))]
+		if !bytes.Equal(part, zeros[:len(part)]) {
+			return from + bytes.IndexFunc(part, func(r rune) bool { return r != 0 })
+		}
+	}
+	return -1
 }
 
 // restore lays an image into fresh memory and attaches an allocator.
@@ -99,11 +129,8 @@ func restore(t testFataler, image []byte, limit uint64) (*testAllocator, error) 
 // wantClean fails if check finds anything.
 func wantClean(t testFataler, ta *testAllocator) {
 	t.Helper()
-	n := 0
 	for err := range ta.check() {
-		if n++; n < 10 {
-			t.Fatalf("check: %v", err)
-		}
+		t.Fatalf("check: %v", err)
 	}
 }
 

@@ -53,11 +53,9 @@ func (al *allocator) addDesc(id uint32, info descInfo) {
 // has none either, the span goes back to the page tables, or is kept in
 // place of a higher one.
 func (al *allocator) emptied(info descInfo, id uint32) {
-	base, shape := id-uint32(info.part()), info.shape()
-	for part := range uint64(shape.descs) {
-		if al.load64(al.descOff(base)+part*descSize) != shape.emptyBits(part) {
-			return
-		}
+	base := id - uint32(info.part())
+	if !al.isEmpty(base, info.shape()) {
+		return
 	}
 	c := info.class()
 	state := al.load64(classState(c))
@@ -72,14 +70,26 @@ func (al *allocator) emptied(info descInfo, id uint32) {
 	}
 }
 
+// isEmpty reports whether a span has no object.
+//
+// Preconditions: id is that of its first descriptor.
+func (al *allocator) isEmpty(id uint32, shape *spanShape) bool {
+	for part := range uint64(shape.descs) {
+		if al.load64(al.descOff(id)+part*descSize) != shape.emptyBits(part) {
+			return false
+		}
+	}
+	return true
+}
+
 // releaseSpan gives an empty span's pages and descriptors back. The id is that
 // of its first descriptor.
 func (al *allocator) releaseSpan(c int, id uint32) {
-	info := descInfo(al.load64(al.descOff(id) + 8))
-	if info.class() != c {
-		return // the word in the header was damaged; check reports it
-	}
+	info, ok := al.spanInfo(id)
 	shape := info.shape()
+	if !ok || info.class() != c || !al.freeRun(info.page(), uint64(shape.pages)) {
+		return // written over; check reports it
+	}
 	for part := range shape.descs {
 		al.closed(c, id+part)
 	}
@@ -87,7 +97,6 @@ func (al *allocator) releaseSpan(c int, id uint32) {
 	for p := range uint64(shape.pages) {
 		al.put32(al.pageEntry(info.page()+p), 0)
 	}
-	al.freeRun(info.page(), uint64(shape.pages))
 	al.put64(classState(c), al.load64(classState(c))-1<<32)
 }
 
@@ -107,9 +116,7 @@ func (al *allocator) releaseKept() {
 		state := al.load64(classState(c))
 		if id := uint32(state); id != 0 {
 			al.put64(classState(c), state&^0xffffffff)
-			if al.isDesc(id) {
-				al.releaseSpan(c, id)
-			}
+			al.releaseSpan(c, id)
 		}
 	}
 }

@@ -35,6 +35,7 @@ func (al *allocator) violations() []error {
 	if c.n > 0 {
 		return c.errs
 	}
+	c.checkUnused()
 	c.checkPages()
 	c.checkDescPages()
 	c.checkClasses()
@@ -86,6 +87,35 @@ func (c *checker) checkCopies() {
 			if got := c.load64(segmentOff(t, k)) - first<<runPageShift; got != c.segments[t][k] {
 				c.report(segmentOff(t, k), "a segment was written over")
 			}
+		}
+	}
+}
+
+// checkUnused expects zeros where something may be written later.
+func (c *checker) checkUnused() {
+	c.expectZero(headDescSpace+8, headSegments)
+	c.expectZero(headEnd, runPageSize)
+	for page := c.descPages; page < c.descSpace; page++ {
+		off := c.tablePage(tableDescs, page)
+		c.expectZero(off, off+runPageSize)
+	}
+	for i := range tableSize(tableIndex, c.chunks, c.descSpace) {
+		c.expectZero(c.indexRow(indexedStride, i), c.tablePage(tableIndex, i)+runPageSize)
+	}
+	for i := range tableSize(tableFreeRuns, c.chunks, c.descSpace) {
+		off := c.tablePage(tableFreeRuns, i)
+		c.expectZero(off+runsWhole+8, off+runPageSize)
+	}
+	if c.chunks < 32 {
+		bits := c.tablePage(tablePageBits, 0)
+		c.expectZero(bits+c.chunks*chunkPages/8, bits+runPageSize)
+	}
+}
+
+func (c *checker) expectZero(from, to uint64) {
+	for off := from; off < to; off += 8 {
+		if got := c.load64(off); got != 0 {
+			c.report(off, "is %#x, but was never used", got)
 		}
 	}
 }
@@ -163,8 +193,7 @@ func (c *checker) checkSpan(id uint32, at uint64, info descInfo) {
 			return
 		}
 		other := descInfo(c.load64(at + uint64(part)*descSize + 8))
-		same := info.withStale(other.stale()) | descInfo(part)<<48
-		if other != same {
+		if other.withStale(0) != info.withPart(uint64(part)).withStale(0) {
 			c.report(at+uint64(part)*descSize+8, "descriptor %#x is %#x, not part %d of the span of %#x", id+part, uint64(other), part, id)
 		}
 	}
@@ -181,12 +210,8 @@ func (c *checker) checkClasses() {
 		if kept == 0 {
 			continue
 		}
-		if !c.isDesc(kept) {
-			c.report(classState(class), "the span of class %d kept for reuse is %#x, which cannot be", class, kept)
-			continue
-		}
-		info := descInfo(c.load64(c.descOff(kept) + 8))
-		if info.class() != class || info.part() != 0 || !c.emptySpan(kept, info) {
+		info, ok := c.spanInfo(kept)
+		if !ok || info.class() != class || !c.isEmpty(kept, info.shape()) {
 			c.report(classState(class), "the span of class %d kept for reuse, %#x, is not an empty one of the class", class, kept)
 		}
 	}
@@ -195,13 +220,4 @@ func (c *checker) checkClasses() {
 			c.report(classState(class), "there is no class %d", class)
 		}
 	}
-}
-
-func (c *checker) emptySpan(id uint32, info descInfo) bool {
-	for part := range info.shape().descs {
-		if !c.isDesc(id+part) || c.load64(c.descOff(id+part)) != info.shape().emptyBits(uint64(part)) {
-			return false
-		}
-	}
-	return true
 }

@@ -67,12 +67,8 @@ func (c *checker) checkRun(page, n uint64) uint64 {
 // checkSpanEntry expects that the descriptor that a page names is about it.
 func (c *checker) checkSpanEntry(page uint64, id uint32) {
 	at := c.pageEntry(page)
-	if !c.isDesc(id) {
-		c.report(at, "page %d names descriptor %#x, which cannot be", page, id)
-		return
-	}
-	info := descInfo(c.load64(c.descOff(id) + 8))
-	if uint(info.class()) >= numClasses || info.part() != 0 || page < info.page() || page-info.page() >= uint64(info.shape().pages) {
+	info, ok := c.spanInfo(id)
+	if !ok || page < info.page() || page-info.page() >= uint64(info.shape().pages) {
 		c.report(at, "page %d names descriptor %#x, which is not about it: %#x", page, id, uint64(info))
 	}
 }

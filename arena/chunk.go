@@ -67,24 +67,36 @@ func (al *allocator) markRun(page, n uint64) bool {
 	return true
 }
 
-// freeRun marks taken pages as free.
-func (al *allocator) freeRun(page, n uint64) { al.flipRun(page, n, true) }
+// freeRun marks taken pages as free. It reports false if one was already.
+func (al *allocator) freeRun(page, n uint64) bool {
+	return al.flipRun(page, n, true)
+}
 
-// flipRun changes the bits of pages that are all taken, or all free.
+// flipRun changes the bits of pages that are all taken, or all free. If they
+// are not it changes none.
 func (al *allocator) flipRun(page, n uint64, taken bool) bool {
-	for p, end := page, page+n; p < end; {
-		count := min(64-p&63, end-p)
-		mask := ^uint64(0) >> (64 - count) << (p & 63)
-		at := al.pageBits(p)
-		old := al.load64(at)
-		if taken && old&mask != mask || !taken && old&mask != 0 {
+	var was uint64
+	if taken {
+		was = ^was
+	}
+	end := page + n
+	for p := page; p < end; p = p&^63 + 64 {
+		if (al.load64(al.pageBits(p))^was)&bitsOf(p, end) != 0 {
 			return false
 		}
-		al.put64(at, old^mask)
-		p += count
 	}
-	al.summarize(page/chunkPages, (page+n-1)/chunkPages)
+	for p := page; p < end; p = p&^63 + 64 {
+		at := al.pageBits(p)
+		al.put64(at, al.load64(at)^bitsOf(p, end))
+	}
+	al.summarize(page/chunkPages, (end-1)/chunkPages)
 	return true
+}
+
+// bitsOf returns the bits of the pages from p to end, as far as they are in
+// the word of p.
+func bitsOf(p, end uint64) uint64 {
+	return ^uint64(0) >> (64 - min(64-p&63, end-p)) << (p & 63)
 }
 
 // growChunks doubles the room in the chunk tables. The new segments lie at the

@@ -32,16 +32,6 @@ var classSizes = func() (sizes [numClasses]uint32) {
 	return sizes
 }()
 
-// classReciprocals holds ceil(2^32/size), to divide an offset inside a span by
-// the object size with a multiplication. Exact for every offset in a span,
-// which the tests go through one by one.
-var classReciprocals = func() (r [numClasses]uint64) {
-	for c, size := range classSizes {
-		r[c] = (1<<32 + uint64(size) - 1) / uint64(size)
-	}
-	return r
-}()
-
 // classOfSize returns the smallest class whose objects hold size bytes.
 // Preconditions: size <= maxSmall.
 func classOfSize(size uint64) int {
@@ -70,6 +60,11 @@ type spanShape struct {
 	pages   uint32
 	objects uint32
 	descs   uint32
+	size    uint32 // of an object, in bytes
+	// reciprocal is ceil(2^32/size), to divide an offset inside the span by size
+	// with a multiplication. Exact for every offset in a span, which the tests
+	// go through one by one.
+	reciprocal uint64
 	// padding holds, for the last descriptor, a set bit for each of its 64
 	// places that no object stands for.
 	padding uint64
@@ -84,12 +79,12 @@ var spanShapes = func() (shapes [numClasses][numOrders]spanShape) {
 	for c := range shapes {
 		size := uint64(classSizes[c])
 		for order := range uint64(numOrders) {
-			most := min(uint64(8<<order)*size,
-				max(min(uint64(16<<10)<<order, 64<<10), size*min(uint64(2)<<order, 4)))
-			pages := max(1, most/runPageSize)
+			least := (min(uint64(2)<<order, 4)*size + runPageSize - 1) / runPageSize
+			pages := min(uint64(8)<<order*size, uint64(16<<10)<<order, 64<<10) / runPageSize
+			pages = max(pages, least)
 			// A little smaller, if less is left over then.
 			best := pages
-			for p := pages - 1; p >= pages-pages/4 && p > 0; p-- {
+			for p := pages; p >= max(least, pages-pages/4); p-- {
 				if (p*runPageSize%size)*best < (best*runPageSize%size)*p {
 					best = p
 				}
@@ -103,7 +98,13 @@ var spanShapes = func() (shapes [numClasses][numOrders]spanShape) {
 func newSpanShape(pages, size uint64) spanShape {
 	objects := pages * runPageSize / size
 	descs := (objects + 63) / 64
-	s := spanShape{pages: uint32(pages), objects: uint32(objects), descs: uint32(descs)}
+	s := spanShape{
+		pages:      uint32(pages),
+		objects:    uint32(objects),
+		descs:      uint32(descs),
+		size:       uint32(size),
+		reciprocal: (1<<32 + size - 1) / size,
+	}
 	if rest := objects % 64; rest != 0 {
 		s.padding = ^uint64(0) << rest
 	}

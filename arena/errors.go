@@ -3,6 +3,7 @@ package arena
 import (
 	"errors"
 	"fmt"
+	"runtime"
 )
 
 // The errors that callers test for with errors.Is. What an error message adds
@@ -24,3 +25,21 @@ var (
 	// the gate that holds writers off. The snapshot was discarded.
 	ErrConcurrentWrite = errors.New("write outside the gate while a snapshot was taken")
 )
+
+// ConcurrentWriteError is an ErrConcurrentWrite that knows the write.
+type ConcurrentWriteError struct {
+	Offset uint64  // of the page in the arena
+	PC     uintptr // of the instruction
+}
+
+func (e *ConcurrentWriteError) Error() string {
+	where := "unknown code"
+	if f := runtime.FuncForPC(e.PC); f != nil {
+		file, line := f.FileLine(e.PC)
+		where = fmt.Sprintf("%s (%s:%d)", f.Name(), file, line)
+	}
+	return fmt.Sprintf("%v: page at offset %#x by %s: keep writes inside the gate", ErrConcurrentWrite, e.Offset, where)
+}
+
+// Is makes it an ErrConcurrentWrite.
+func (e *ConcurrentWriteError) Is(target error) bool { return target == ErrConcurrentWrite }

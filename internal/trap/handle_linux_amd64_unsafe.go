@@ -106,7 +106,7 @@ func (h *Handle) Close() error {
 		errs = append(errs, h.image.unmap())
 	}
 	if h.ear != nil {
-		errs = append(errs, h.ear.Close())
+		h.Silence()
 	}
 	if h.bell >= 0 {
 		errs = append(errs, unix.Close(h.bell))

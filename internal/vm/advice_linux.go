@@ -24,3 +24,20 @@ func (m Mapping) Unmergeable() error {
 	}
 	return err
 }
+
+// Resident is how many bytes of [off, off+n) are in memory.
+func (m Mapping) Resident(off, n uint64) (uint64, error) {
+	var vec [4096]byte // one byte a page, so 16 MiB a call
+	resident := uint64(0)
+	for n > 0 {
+		part := min(n, uint64(len(vec))*PageSize)
+		if err := mincore(m.Bytes(off, part), vec[:]); err != nil {
+			return 0, err
+		}
+		for _, v := range vec[:(part+PageSize-1)/PageSize] {
+			resident += uint64(v&1) * PageSize
+		}
+		off, n = off+part, n-part
+	}
+	return resident, nil
+}

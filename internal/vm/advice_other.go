@@ -14,3 +14,6 @@ func (m Mapping) HugePages(on bool) error {
 
 // Unmergeable does nothing: only Linux merges pages.
 func (m Mapping) Unmergeable() error { return nil }
+
+// Resident answers errors.ErrUnsupported.
+func (m Mapping) Resident(off, n uint64) (uint64, error) { return 0, errors.ErrUnsupported }

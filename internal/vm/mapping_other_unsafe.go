@@ -33,3 +33,6 @@ func (m Mapping) Discard(off, n uint64) error { return ErrNotSupported }
 
 // Unmap does nothing.
 func (m Mapping) Unmap() error { return nil }
+
+// Adopt is the zero Mapping.
+func Adopt(base unsafe.Pointer, size uint64) Mapping { return Mapping{} }

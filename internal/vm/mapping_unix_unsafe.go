@@ -91,3 +91,11 @@ func (m Mapping) Unmap() error {
 	}
 	return unix.MunmapPtr(m.base, m.size)
 }
+
+// Adopt makes a Mapping of memory whose address was kept elsewhere.
+// Preconditions: base and size are those of a Mapping.
+func Adopt(base unsafe.Pointer, size uint64) Mapping { return Mapping{base, uintptr(size)} }
+
+// AddrOf is the address of the first byte of b, for the kernel.
+// Preconditions: b lies outside the Go heap.
+func AddrOf(b []byte) uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(b))) }

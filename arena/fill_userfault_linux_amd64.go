@@ -1,0 +1,105 @@
+package arena
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+
+	"github.com/cowheap/cowheap/internal/trap"
+	"github.com/cowheap/cowheap/internal/uffd"
+	"github.com/cowheap/cowheap/internal/vm"
+)
+
+func (g *userfault) prepareRead(off, n uint64) error {
+	return g.h.BringIn(off/pageSize, (off+n+pageSize-1)/pageSize-off/pageSize)
+}
+
+func (g *userfault) prepareWrite(off, n uint64) error {
+	return g.h.Prepare(off/pageSize, (off+n+pageSize-1)/pageSize-off/pageSize)
+}
+
+// fill copies in unprotected: nobody has a snapshot of an arena that is being restored.
+func (g *userfault) fill(off uint64, src []byte) error {
+	_, err := g.copyIn(off, src, 0)
+	return err
+}
+
+// copyIn is UFFDIO_COPY until all is in or a page is in already; it answers
+// the bytes that it put in.
+func (g *userfault) copyIn(off uint64, src []byte, mode uffd.CopyMode) (done uint64, err error) {
+	for n := uint64(len(src)); done < n; {
+		k, err := g.fd.Copy(g.a.mem.Addr()+uintptr(off+done), vm.AddrOf(src)+uintptr(done), uintptr(n-done), mode)
+		done += uint64(k)
+		switch {
+		case err == nil, errors.Is(err, syscall.EAGAIN):
+		case errors.Is(err, syscall.EEXIST):
+			if k == 0 {
+				return done, nil
+			}
+		default:
+			return done, fmt.Errorf("bringing pages in at %d: %w", off+done, err)
+		}
+	}
+	return done, nil
+}
+
+// lazy registers [0, high) for missing faults, as a mapping of its own. It
+// stays so until the arena is closed: unregistering would drop every protection.
+func (g *userfault) lazy(high uint64, im MissingPages) error {
+	if err := g.fd.Register(g.a.mem.Addr(), uintptr(high), uffd.ModeMissing|uffd.ModeWP); err != nil {
+		return err
+	}
+	return g.h.AttachImage(trap.ImageConfig{
+		FD: int(im.FD), Path: im.Path, Pages: high / pageSize, Index: im.Index, ID: im.ID,
+	})
+}
+
+// bring is called with Arena.mu held, so that no protection goes up meanwhile.
+// With no snapshot open the pages may come in unprotected; else they come in
+// protected, and their first write finds out who needs them.
+func (g *userfault) bring(off uint64, src []byte) error {
+	mode := uffd.CopyWP
+	if len(*g.chain.Load()) == 0 {
+		mode = 0
+	}
+	first, n := off/pageSize, uint64(len(src))/pageSize
+	for i := uint64(0); i < n; {
+		miss, ok := g.h.Missing(first+i, n-i)
+		if !ok {
+			return nil
+		}
+		i = miss - first
+		done, err := g.copyIn(off+i*pageSize, src[i*pageSize:], mode)
+		if err != nil {
+			return err
+		}
+		// What stopped it is a page that another thread brought in.
+		g.h.MarkPresent(miss, min(done/pageSize+1, n-i))
+		i += done/pageSize + 1
+	}
+	return nil
+}
+
+func (g *userfault) stats(s *Stats) {
+	t := g.h.Stats()
+	s.PreservedPages = int64(t.Used)
+	s.PreservedBytes = s.PreservedPages * pageSize
+	s.MaxPreserved = int64(t.Limit) * pageSize
+	s.Faults, s.Idle = int64(t.Faults), int64(t.Idle)
+	s.Neighbours, s.Prepared = int64(t.Neighbours), int64(t.Prepared)
+	s.Missing = int64(t.Missing)
+	s.Overruns = int64(g.overruns.Load())
+	in, of := g.h.Present()
+	s.RestoredPages, s.RestorePages = int64(in), int64(of)
+}
+
+func (g *userfault) quiesce() {
+	g.h.Silence()
+	g.keeper.Wait()
+}
+
+// close is called with all snapshots closed.
+func (g *userfault) close() error {
+	// The handler first: after it nobody uses the descriptor.
+	return errors.Join(g.h.Close(), g.fd.Close())
+}

@@ -1,0 +1,89 @@
+package arena
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Guard is how an arena notices the first write to a page after a snapshot.
+// The zero value is GuardAuto.
+type Guard int
+
+const (
+	// GuardAuto takes the first that works here: userfault, then copy.
+	GuardAuto Guard = iota
+	// GuardUserfault write-protects the pages by userfaultfd; the thread that
+	// writes first saves the page in its signal handler. A snapshot costs what
+	// is written after it. Linux 6.4 or newer on amd64.
+	GuardUserfault
+	// GuardCopy copies everything in use while writers are held: the pause grows
+	// with the size, writes cost nothing. Any 64-bit unix; small state.
+	GuardCopy
+)
+
+var guardNames = [...]string{GuardAuto: "auto", GuardUserfault: "userfault", GuardCopy: "copy"}
+
+// String is the guard's name in lower case.
+func (g Guard) String() string {
+	if g >= 0 && int(g) < len(guardNames) {
+		return guardNames[g]
+	}
+	return fmt.Sprintf("guard(%d)", int(g))
+}
+
+// ParseGuard is the inverse of String.
+func ParseGuard(name string) (Guard, error) {
+	for g, n := range guardNames {
+		if n == name {
+			return Guard(g), nil
+		}
+	}
+	return 0, fmt.Errorf("guard %q: want one of %s", name, strings.Join(guardNames[:], ", "))
+}
+
+// guard is the boundary between an Arena and the way it is frozen. The Arena
+// calls all methods but prepareRead, prepareWrite and stats under its mu.
+type guard interface {
+	kind() Guard
+	// freeze takes a snapshot of [0, high()), where high and everything else
+	// that must not change is looked at only after hold has returned; what
+	// hold returns lets writers go on. No error leaves writers held.
+	freeze(high func() uint64, hold func() (release func())) (frozen, timing, error)
+	// prepareRead and prepareWrite make [off, off+n) safe for the kernel to
+	// read from or write to.
+	prepareRead(off, n uint64) error
+	prepareWrite(off, n uint64) error
+	// fill puts src at off, both whole pages, into memory that has never been
+	// touched. src lies outside the Go heap.
+	fill(off uint64, src []byte) error
+	// lazy makes the pages below high come from im as they are touched. The
+	// arena is fresh. ErrNotSupported if this guard cannot.
+	lazy(high uint64, im MissingPages) error
+	// bring brings the missing pages of [off, off+n) in from src, which holds
+	// their content, without touching those that are in already.
+	bring(off uint64, src []byte) error
+	stats(s *Stats)
+	// quiesce ends what works in the background; mu is not held.
+	quiesce()
+	close() error
+}
+
+// frozen is one snapshot as its guard keeps it. Any goroutine, any time.
+type frozen interface {
+	// readAt fills p with the bytes from off on; the caller keeps to the size.
+	readAt(p []byte, off uint64) error
+	// release says that [off, off+n) will not be read again.
+	release(off, n uint64)
+	// cost is how many pages are preserved for it and how many faults it took.
+	cost() (pages, faults uint64)
+	// close is called under the arena's mu when nobody reads any more.
+	close() error
+}
+
+// timing is how long a freeze held writers.
+type timing struct {
+	size   uint64        // bytes frozen
+	waited time.Duration // for writers that were running
+	pause  time.Duration // from then on until they could go on
+}

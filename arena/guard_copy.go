@@ -1,0 +1,119 @@
+package arena
+
+import (
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/cowheap/cowheap/internal/vm"
+)
+
+// copyGuard notices nothing: a snapshot is a copy of everything in use, made
+// while writers are held. It is what works everywhere, the cheapest for small
+// state, and the reference that the other guards are compared with.
+type copyGuard struct {
+	a *Arena
+	// spare is the memory of the last snapshot closed: memory that the system
+	// has backed already is several times faster to copy into.
+	spare vm.Mapping
+	bytes atomic.Uint64 // held by open snapshots
+}
+
+func newCopyGuard(a *Arena) *copyGuard { return &copyGuard{a: a} }
+
+type copied struct {
+	g   *copyGuard
+	mem vm.Mapping
+}
+
+func (g *copyGuard) kind() Guard { return GuardCopy }
+
+func (g *copyGuard) freeze(high func() uint64, hold func() func()) (frozen, timing, error) {
+	// Room for some growth until writers are held.
+	mem, err := g.take(high() + high()/8 + blockSize)
+	if err != nil {
+		return nil, timing{}, err
+	}
+	start := time.Now()
+	release := hold()
+	held := time.Now()
+	n := high()
+	if n > mem.Size() {
+		// Rare; the pause then includes mapping what is missing.
+		if err = mem.Unmap(); err == nil {
+			mem, err = vm.Map(n)
+		}
+		if err != nil {
+			release()
+			return nil, timing{}, err
+		}
+	}
+	copyParallel(mem.Bytes(0, n), g.a.mem.Bytes(0, n))
+	release()
+	t := timing{size: n, waited: held.Sub(start), pause: time.Since(held)}
+	g.bytes.Add(mem.Size())
+	return &copied{g: g, mem: mem}, t, nil
+}
+
+// take gives memory of at least n bytes.
+func (g *copyGuard) take(n uint64) (vm.Mapping, error) {
+	n = (n + pageSize - 1) &^ (pageSize - 1)
+	if s := g.spare; s.Size() >= n {
+		g.spare = vm.Mapping{}
+		return s, nil
+	}
+	if limit := uint64(g.a.opts.MaxPreserved); limit != 0 && g.bytes.Load()+n > limit {
+		return vm.Mapping{}, fmt.Errorf("copying %d bytes with %d of MaxPreserved %d in use: %w", n, g.bytes.Load(), limit, ErrOverrun)
+	}
+	return vm.Map(n)
+}
+
+func (g *copyGuard) prepareRead(off, n uint64) error  { return nil }
+func (g *copyGuard) prepareWrite(off, n uint64) error { return nil }
+
+func (g *copyGuard) fill(off uint64, src []byte) error {
+	copy(g.a.mem.Bytes(off, uint64(len(src))), src)
+	return nil
+}
+
+func (g *copyGuard) lazy(uint64, MissingPages) error {
+	return fmt.Errorf("the copy guard cannot bring pages in as they are touched: %w", ErrNotSupported)
+}
+
+func (g *copyGuard) bring(uint64, []byte) error { return ErrNotSupported }
+
+func (g *copyGuard) stats(s *Stats) {
+	s.PreservedBytes = int64(g.bytes.Load())
+	s.PreservedPages = s.PreservedBytes / pageSize
+	s.MaxPreserved = g.a.opts.MaxPreserved
+}
+
+func (g *copyGuard) quiesce() {}
+
+func (g *copyGuard) close() error {
+	s := g.spare
+	g.spare = vm.Mapping{}
+	return s.Unmap()
+}
+
+func (c *copied) readAt(p []byte, off uint64) error {
+	copy(p, c.mem.Bytes(off, uint64(len(p))))
+	return nil
+}
+
+func (c *copied) release(off, n uint64) {}
+
+func (c *copied) cost() (pages, faults uint64) { return c.mem.Size() / pageSize, 0 }
+
+func (c *copied) close() error {
+	g := c.g
+	g.bytes.Add(-c.mem.Size())
+	old := g.spare
+	if c.mem.Size() < old.Size() {
+		old = c.mem
+	} else {
+		g.spare = c.mem
+	}
+	return errors.Join(old.Unmap())
+}

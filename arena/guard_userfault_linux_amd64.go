@@ -1,0 +1,344 @@
+package arena
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cowheap/cowheap/internal/trap"
+	"github.com/cowheap/cowheap/internal/uffd"
+)
+
+// userfault is the guard that write-protects by userfaultfd. What runs in the
+// signal handler is internal/trap; here is the ordinary code around it.
+//
+// # Reading a page of an open snapshot
+//
+// A page as of snapshot s is the entry in the oldest layer not older than s that
+// has one, else the live page. A reader copies the live page first, then loads
+// the chain and looks: no layer has an entry, and the copy is good, because
+// whoever lifted the protection would have published before; one has, and its
+// slot is read. It never waits. Entries are never taken out of a layer that an
+// open snapshot reads through, so what was found stays.
+//
+// # Layers
+//
+// Each snapshot has a layer; a closed one's stays while an older snapshot is
+// open, because the pages written after it are preserved nowhere else. A layer
+// that is not the newest takes no more entries (the freeze that made a newer
+// one waited until no resolver was inside), so it may be merged into the one
+// below it at leisure, with writers going on: see tidy.
+type userfault struct {
+	a  *Arena
+	fd *uffd.FD
+	h  *trap.Handle
+
+	seq   uint64
+	chain atomic.Pointer[[]*layer] // oldest first; the last one is what resolvers consult
+
+	// readers is held for reading by whoever walks a chain, in pieces of at
+	// most 256 KiB; taking it for writing waits until nobody holds an old one.
+	readers sync.RWMutex
+
+	overruns atomic.Uint64
+	keeper   sync.WaitGroup
+}
+
+// layer is a snapshot's table, and what is needed to read through it.
+type layer struct {
+	g    *userfault
+	tab  *trap.Table
+	seq  uint64
+	open bool        // under Arena.mu: the snapshot has not been closed
+	void atomic.Bool // given up: what is read through it is wrong
+
+	// Pages [late-1, lateEnd) could not be released when it was asked for.
+	late, lateEnd uint64
+}
+
+const userfaultFeatures = uffd.FeatureWriteProtect | uffd.FeatureSIGBUS | uffd.FeatureWPUnpopulated
+
+func probeUserfault() error {
+	for _, have := range []func() error{uffd.HaveUserfaultfd, uffd.HaveWriteProtect, uffd.HaveSIGBUS, uffd.HaveWPUnpopulated, uffd.HaveCopy} {
+		if err := have(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func newUserfault(a *Arena) (_ guard, err error) {
+	if err := probeUserfault(); err != nil {
+		return nil, fmt.Errorf("guard userfault: %w", err)
+	}
+	if a.opts.HugePages {
+		if err := uffd.HaveHugePages(); err != nil {
+			return nil, fmt.Errorf("huge pages with guard userfault: %w", err)
+		}
+	}
+	g := &userfault{a: a}
+	g.chain.Store(&[]*layer{})
+	if g.fd, err = uffd.Open(userfaultFeatures); err != nil {
+		return nil, fmt.Errorf("guard userfault: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, g.fd.Close())
+		}
+	}()
+	if err := g.fd.Register(a.mem.Addr(), uintptr(a.mem.Size()), uffd.ModeWP); err != nil {
+		return nil, err
+	}
+	if g.h, err = trap.New(trap.Config{
+		FD:       g.fd.Fd(),
+		Start:    a.mem.Addr(),
+		Size:     a.mem.Size(),
+		MaxSlots: g.slotLimit(a.mem.Size()),
+	}); err != nil {
+		return nil, err
+	}
+	if err := g.h.Force(uint64(a.opts.FaultPages)); err != nil {
+		return nil, errors.Join(err, g.h.Close())
+	}
+	g.keeper.Go(g.keep)
+	return g, nil
+}
+
+func (g *userfault) kind() Guard { return GuardUserfault }
+
+// slotSlack is how many slots there are beyond MaxPreserved: two threads that
+// preserve the same page hold one each until one of them has lost.
+const slotSlack = 1024
+
+// slotLimit is the number of slots for a snapshot of size bytes.
+func (g *userfault) slotLimit(size uint64) uint64 {
+	if m := uint64(g.a.opts.MaxPreserved); m != 0 {
+		return (m + pageSize - 1) / pageSize
+	}
+	return size/pageSize + slotSlack
+}
+
+// lowSlots is how few free slots make the oldest of several snapshots give way.
+func lowSlots(limit uint64) uint64 { return min(limit/8, 4096) }
+
+// warmSlots is how many slots are kept ready while a snapshot is open.
+const warmSlots = 256
+
+func (g *userfault) freeze(high func() uint64, hold func() func()) (frozen, timing, error) {
+	if err := trap.CheckHandler(); err != nil {
+		return nil, timing{}, err
+	}
+	// What can be done before writers are held: a table with room for some
+	// growth until then, slots, memory behind the first of them.
+	g.seq++
+	before := high()
+	tab, err := trap.NewTable(g.seq, min(before+before/8+blockSize, g.a.mem.Size())/pageSize)
+	if err != nil {
+		return nil, timing{}, err
+	}
+	limit := g.slotLimit(before)
+	if err := g.h.SetLimit(limit); err != nil {
+		return nil, timing{}, errors.Join(fmt.Errorf("%w (lower MaxPreserved)", err), tab.Unmap())
+	}
+	if w := g.h.Warm(); w < warmSlots {
+		g.h.WarmUp(min(warmSlots, limit/2) - min(w, limit/2))
+	}
+
+	start := time.Now()
+	release := hold()
+	held := time.Now()
+	size := high()
+	if tab.SetPages(size/pageSize) != nil {
+		// The arena grew by more than an eighth while we waited.
+		err = tab.Unmap()
+		if err == nil {
+			tab, err = trap.NewTable(g.seq, size/pageSize)
+		}
+		if err != nil {
+			release()
+			return nil, timing{}, err
+		}
+	}
+	l := &layer{g: g, tab: tab, seq: g.seq, open: true}
+	// From here on resolvers publish in tab. Raising says that nobody should;
+	// after Drain nobody is left who has seen the table before.
+	tab.Raise()
+	g.h.Publish(tab)
+	g.h.Drain()
+	g.h.BeginArming()
+	old := *g.chain.Load()
+	g.chain.Store(ptr(append(old[:len(old):len(old)], l)))
+	err = g.protect(size)
+	page, pc, torn := tab.Settle()
+	release()
+	t := timing{size: size, waited: held.Sub(start), pause: time.Since(held)}
+
+	if torn && err == nil {
+		err = &ConcurrentWriteError{Offset: page * pageSize, PC: uintptr(pc)}
+	}
+	if err != nil {
+		// The layer is closed at once. It may still be needed by older ones.
+		l.open = false
+		return nil, t, errors.Join(err, g.tidy())
+	}
+	return l, t, g.tidy()
+}
+
+func ptr[T any](v T) *T { return &v }
+
+// protect write-protects the blocks of [0, size).
+func (g *userfault) protect(size uint64) error {
+	size = min((size+blockSize-1)&^(blockSize-1), g.a.mem.Size())
+	// The kernel's memory lock is held throughout a call: 16 MiB of small pages
+	// are half a millisecond. Huge pages take microseconds in all, less than
+	// starting a second thread.
+	work := uint64(64 << 20)
+	if g.a.opts.HugePages {
+		work = size + 1
+	}
+	err := parallel(size, 16<<20, work, func(off, n uint64) error {
+		return g.fd.Protect(g.a.mem.Addr()+uintptr(off), uintptr(n))
+	})
+	if err != nil {
+		return fmt.Errorf("arming write protection: %w", err)
+	}
+	return nil
+}
+
+// tidy drops and merges the layers that no open snapshot needs by themselves.
+// Preconditions: Arena.mu is held, and nobody reads through a closed layer's
+// snapshot any more.
+func (g *userfault) tidy() error {
+	old := *g.chain.Load()
+	var keep, gone []*layer
+	for i, l := range old {
+		newest := i == len(old)-1
+		switch {
+		case l.open && !l.void.Load(), newest && len(keep) > 0:
+			keep = append(keep, l)
+		case newest:
+			// No open snapshot at all: nobody needs a page from now on.
+			g.h.Publish(nil)
+			g.h.Drain()
+			g.h.FreeSlots(l.tab)
+			gone = append(gone, l)
+		case len(keep) > 0:
+			// Neither this layer nor the one below takes entries any more.
+			g.h.Merge(keep[len(keep)-1].tab, l.tab)
+			gone = append(gone, l)
+		default:
+			g.h.FreeSlots(l.tab)
+			gone = append(gone, l)
+		}
+	}
+	if len(gone) == 0 {
+		return nil
+	}
+	g.chain.Store(&keep)
+	g.setLow(keep)
+	// Whoever loads the chain from here on does not see what is gone; wait for
+	// those who loaded it before.
+	g.readers.Lock()
+	g.readers.Unlock() //nolint:staticcheck // an empty critical section is the point
+	var errs []error
+	for _, l := range gone {
+		errs = append(errs, l.tab.Unmap())
+	}
+	if len(keep) == 0 {
+		g.h.Ring() // cool down
+	}
+	return errors.Join(errs...)
+}
+
+// setLow makes slots running low ring the bell where giving up the oldest
+// snapshot helps another one.
+func (g *userfault) setLow(layers []*layer) {
+	low := uint64(0)
+	if len(layers) > 1 {
+		low = lowSlots(g.h.Stats().Limit)
+	}
+	g.h.SetLow(low)
+}
+
+func (l *layer) readAt(p []byte, off uint64) error {
+	g := l.g
+	if l.void.Load() {
+		return ErrOverrun
+	}
+	first, end := off/pageSize, (off+uint64(len(p))+pageSize-1)/pageSize
+	g.readers.RLock()
+	defer g.readers.RUnlock()
+	// A damaged file is an error here; touching the page would be a crash.
+	if err := g.h.BringIn(first, end-first); err != nil {
+		return err
+	}
+	copy(p, g.a.mem.Bytes(off, uint64(len(p))))
+	// The copy comes before the load (on amd64 loads keep their order): what is
+	// preserved from here on was whole when it was copied.
+	chain := *g.chain.Load()
+	for len(chain) > 0 && chain[0] != l {
+		chain = chain[1:]
+	}
+	for page := first; page < end; page++ {
+		for _, c := range chain {
+			if slot, ok := c.tab.Slot(page); ok {
+				copyOverlap(p, off, g.h.SlotBytes(slot), page*pageSize)
+				break
+			}
+		}
+	}
+	// A slot is taken away only after one of these marks was set, so if neither
+	// is, what was copied was still there.
+	if l.void.Load() || g.h.Overrun() >= l.seq {
+		return ErrOverrun
+	}
+	return nil
+}
+
+// copyOverlap copies the part of src, which stands at srcOff, that lies within
+// dst, which stands at dstOff.
+func copyOverlap(dst []byte, dstOff uint64, src []byte, srcOff uint64) {
+	if srcOff < dstOff {
+		src, srcOff = src[dstOff-srcOff:], dstOff
+	}
+	copy(dst[srcOff-dstOff:], src)
+}
+
+// release gives protection back early: only where this is the one snapshot,
+// because an older one would miss what is written from then on. Arming is
+// locked out; if somebody is about to arm, what is left comes with the next call.
+func (l *layer) release(off, n uint64) {
+	g := l.g
+	first, end := (off+pageSize-1)/pageSize, (off+n)/pageSize
+	if l.late != 0 && l.lateEnd == first {
+		first = l.late - 1
+	}
+	if !g.a.mu.TryLock() {
+		l.late, l.lateEnd = first+1, end
+		return
+	}
+	defer g.a.unlock()
+	l.late = 0
+	if chain := *g.chain.Load(); len(chain) != 1 || chain[0] != l || l.void.Load() {
+		return
+	}
+	const block = blockSize / pageSize
+	for first < end {
+		stop := min(end, (first/block+1)*block)
+		g.h.Tombstone(l.tab, first, stop-first)
+		first = stop
+	}
+}
+
+func (l *layer) cost() (pages, faults uint64) { return l.tab.Preserved(), l.tab.Faults() }
+
+// close is called with Arena.mu held, when no reader of this snapshot is left.
+func (l *layer) close() error {
+	l.open = false
+	if l.void.Load() {
+		return nil // keep has reclaimed it already
+	}
+	return l.g.tidy()
+}

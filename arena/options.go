@@ -1,0 +1,63 @@
+package arena
+
+import "fmt"
+
+// Options say how an arena is made. The zero value is good.
+type Options struct {
+	// MaxSize is the address space reserved, in bytes; it costs nothing until
+	// used. Default 64 GiB. Rounded up to 2 MiB.
+	MaxSize int64
+	// Guard is how first writes are noticed. Default GuardAuto.
+	Guard Guard
+	// MaxPreserved bounds the memory for preserved pages, in bytes, over all
+	// open snapshots. Default: as much as is in use when a snapshot is taken, so
+	// that one snapshot is never overrun.
+	MaxPreserved int64
+	// HugePages asks for transparent huge pages. The pause of the userfault
+	// guard is then some 30 times shorter for memory that no snapshot has split
+	// yet, and the first write in each 2 MiB after a snapshot dearer. Default off.
+	HugePages bool
+	// Hold holds writers off and returns what lets them go on. It is called
+	// once a snapshot. Default: the caller sees to it that nobody writes while
+	// Snapshot runs.
+	Hold func() (release func())
+	// FaultPages is how many pages a first write preserves: a power of two up
+	// to 512, for tests and measurements. Default: chosen by measurement.
+	FaultPages int
+}
+
+const (
+	pageSize  = 4096
+	blockSize = 2 << 20 // what is protected and committed at a time
+
+	defaultMaxSize = 64 << 30
+)
+
+func (o *Options) check() error {
+	switch {
+	case o.MaxSize < 0:
+		return fmt.Errorf("MaxSize %d is negative", o.MaxSize)
+	case o.MaxPreserved < 0:
+		return fmt.Errorf("MaxPreserved %d is negative", o.MaxPreserved)
+	case o.MaxSize > 1<<46:
+		return fmt.Errorf("MaxSize %d is more than the address space of 64 TiB", o.MaxSize)
+	case o.FaultPages < 0 || o.FaultPages > 512 || o.FaultPages&(o.FaultPages-1) != 0:
+		return fmt.Errorf("FaultPages %d: want a power of two up to 512, or 0", o.FaultPages)
+	}
+	return nil
+}
+
+// maxSize is MaxSize with its default, in whole blocks.
+func (o *Options) maxSize() uint64 {
+	if o.MaxSize == 0 {
+		return defaultMaxSize
+	}
+	return (uint64(o.MaxSize) + blockSize - 1) &^ (blockSize - 1)
+}
+
+func (o *Options) hold() func() (release func()) {
+	if o.Hold != nil {
+		return o.Hold
+	}
+	return func() func() { return func() {} }
+}

@@ -1,0 +1,26 @@
+package arena
+
+// GuardSupport says whether a guard works on this machine.
+type GuardSupport struct {
+	Guard Guard
+	// Err is nil if it does; else the reason, with the remedy. errors.Is
+	// ErrNotSupported tells a definite no from a probe that could not tell.
+	Err error
+}
+
+// Probe tries out what each guard needs. The first that works is what GuardAuto takes.
+func Probe() []GuardSupport {
+	return []GuardSupport{
+		{GuardUserfault, probeUserfault()},
+		{GuardCopy, probeCopy()},
+	}
+}
+
+// probeCopy: the copy guard needs a reservation and nothing else.
+func probeCopy() error {
+	a, err := New(Options{Guard: GuardCopy, MaxSize: blockSize})
+	if err != nil {
+		return err
+	}
+	return a.Close()
+}

@@ -1,0 +1,162 @@
+package arena
+
+import (
+	"fmt"
+	"io"
+	"runtime"
+	"sync"
+	"time"
+)
+
+// Snapshot is the arena's content at one instant. All methods may be called by
+// any goroutine at any time.
+type Snapshot struct {
+	h       *handle
+	cleanup runtime.Cleanup
+}
+
+// handle is what a Snapshot that was dropped leaves behind to be closed.
+type handle struct {
+	a      *Arena
+	timing timing
+	mu     sync.RWMutex // held for reading while f is used
+	f      frozen       // nil once closed
+}
+
+// Snapshot freezes the arena as it is at an instant during the call, and
+// returns as soon as writers can go on. Errors: ErrClosed, ErrConcurrentWrite
+// when somebody wrote although held, and what the system answers when it
+// refuses memory; writers go on in every case.
+func (a *Arena) Snapshot() (*Snapshot, error) {
+	a.mu.Lock()
+	defer a.unlock()
+	if a.closed.Load() {
+		return nil, ErrClosed
+	}
+	f, t, err := a.guard.freeze(a.al.high, a.opts.hold())
+	if err != nil {
+		return nil, fmt.Errorf("taking a snapshot: %w", err)
+	}
+	h := &handle{a: a, timing: t, f: f}
+	a.reg.Lock()
+	a.taken++
+	a.last = t
+	a.worst.pause = max(a.worst.pause, t.pause)
+	a.worst.waited = max(a.worst.waited, t.waited)
+	a.open[h] = struct{}{}
+	a.reg.Unlock()
+	s := &Snapshot{h: h}
+	// A snapshot that nobody can reach any more would cost every writer for ever.
+	s.cleanup = runtime.AddCleanup(s, func(h *handle) { _ = h.close() }, h)
+	return s, nil
+}
+
+// Size is the number of bytes frozen: High at the instant.
+func (s *Snapshot) Size() int64 { return int64(s.h.timing.size) }
+
+// ReadAt reads as of the instant, by the rules of io.ReaderAt. Errors: ErrClosed,
+// ErrOverrun, and what a lazy restore answers for a page that is damaged.
+func (s *Snapshot) ReadAt(p []byte, off int64) (int, error) {
+	defer runtime.KeepAlive(s)
+	if off < 0 {
+		return 0, fmt.Errorf("reading a snapshot at offset %d", off)
+	}
+	size := s.Size()
+	if off >= size {
+		return 0, io.EOF
+	}
+	n := int(min(int64(len(p)), size-off))
+	if err := s.h.readAt(p[:n], uint64(off)); err != nil {
+		return 0, err
+	}
+	if n < len(p) {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+// Release says that [off, off+n) has been read for the last time, so that
+// nothing more is preserved of it. Reading it again gives some content or
+// other. It is for one who streams the snapshot and is its only reader.
+func (s *Snapshot) Release(off, n int64) {
+	defer runtime.KeepAlive(s)
+	if off < 0 || n <= 0 || off >= s.Size() {
+		return
+	}
+	s.h.mu.RLock()
+	defer s.h.mu.RUnlock()
+	if s.h.f != nil {
+		s.h.f.release(uint64(off), uint64(min(n, s.Size()-off)))
+	}
+}
+
+// SnapshotStats says what a snapshot has cost so far.
+type SnapshotStats struct {
+	Pause  time.Duration // writers were held that long
+	Waited time.Duration // and before it the snapshot waited for those running
+	Bytes  int64         // frozen
+	Pages  int64         // preserved for it until now, of 4096 bytes
+	Faults int64         // first writes that the guard had to resolve for it
+}
+
+// Stats may be called after Close, too; Pages is 0 then.
+func (s *Snapshot) Stats() SnapshotStats {
+	defer runtime.KeepAlive(s)
+	t := s.h.timing
+	st := SnapshotStats{Pause: t.pause, Waited: t.waited, Bytes: int64(t.size)}
+	s.h.mu.RLock()
+	defer s.h.mu.RUnlock()
+	if s.h.f != nil {
+		pages, faults := s.h.f.cost()
+		st.Pages, st.Faults = int64(pages), int64(faults)
+	}
+	return st
+}
+
+// Close gives the preserved pages back. It is idempotent, waits for a ReadAt
+// that runs no longer than that reads 256 KiB, and may be called by a writer.
+func (s *Snapshot) Close() error {
+	s.cleanup.Stop()
+	return s.h.close()
+}
+
+func (h *handle) readAt(p []byte, off uint64) error {
+	// In pieces, so that Close does not wait for a long read.
+	const piece = 256 << 10
+	for len(p) > 0 {
+		n := min(len(p), piece)
+		h.mu.RLock()
+		if h.f == nil {
+			h.mu.RUnlock()
+			return ErrClosed
+		}
+		err := h.f.readAt(p[:n], off)
+		h.mu.RUnlock()
+		if err != nil {
+			return err
+		}
+		p, off = p[n:], off+uint64(n)
+	}
+	return nil
+}
+
+func (h *handle) close() error {
+	h.detach()
+	return h.a.settle()
+}
+
+// detach closes the handle to its users, waits for those that are reading, and
+// leaves the rest to whoever may take the arena's mu.
+func (h *handle) detach() {
+	h.mu.Lock()
+	f := h.f
+	h.f = nil
+	h.mu.Unlock()
+	if f == nil {
+		return
+	}
+	h.a.reg.Lock()
+	delete(h.a.open, h)
+	h.a.leaving = append(h.a.leaving, f)
+	h.a.reg.Unlock()
+}

@@ -1,0 +1,63 @@
+package arena
+
+import "time"
+
+// Stats are the figures of one arena. Counters count from New on.
+type Stats struct {
+	Guard    Guard
+	Used     int64 // bytes [0, High)
+	Objects  int64 // allocated and not freed
+	Bytes    int64 // of them, rounded up to their size classes
+	Reserved int64 // address space, bytes
+	Resident int64 // bytes of [0, High) that are in memory; -1 where it cannot be told
+
+	Snapshots      int   // open now
+	Taken          int64 // snapshots
+	PreservedPages int64 // now, for all of them
+	PreservedBytes int64
+	MaxPreserved   int64 // bytes that may be preserved now
+
+	Faults     int64 // first writes resolved
+	Idle       int64 // of them: no snapshot needed the page any more
+	Neighbours int64 // pages preserved along with one that faulted
+	Prepared   int64 // pages preserved by PrepareWrite
+	Overruns   int64 // snapshots given up for want of room
+
+	LastPause, WorstPause   time.Duration // writers were held
+	LastWaited, WorstWaited time.Duration // before it, for those that were running
+
+	// A lazy restore: pages of the image that are in, and all of them. Both 0
+	// where there is none.
+	RestoredPages, RestorePages int64
+	Missing                     int64 // first touches that brought pages in
+}
+
+// Stats may be called at any time before Close. Resident is asked of the kernel: about a
+// millisecond a GiB.
+func (a *Arena) Stats() Stats {
+	if a.closed.Load() {
+		return Stats{}
+	}
+	bytes, objects := a.al.inUse()
+	a.reg.Lock()
+	defer a.reg.Unlock()
+	s := Stats{
+		Guard:       a.guard.kind(),
+		Used:        int64(a.High()),
+		Objects:     int64(objects),
+		Bytes:       int64(bytes),
+		Reserved:    int64(a.mem.Size()),
+		Resident:    -1,
+		Snapshots:   len(a.open),
+		Taken:       int64(a.taken),
+		LastPause:   a.last.pause,
+		LastWaited:  a.last.waited,
+		WorstPause:  a.worst.pause,
+		WorstWaited: a.worst.waited,
+	}
+	if n, err := a.mem.Resident(0, a.High()); err == nil {
+		s.Resident = int64(n)
+	}
+	a.guard.stats(&s)
+	return s
+}
