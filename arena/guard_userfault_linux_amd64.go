@@ -233,11 +233,11 @@ func (g *userfault) tidy() error {
 			gone = append(gone, l)
 		}
 	}
+	g.setLow(keep)
 	if len(gone) == 0 {
 		return nil
 	}
 	g.chain.Store(&keep)
-	g.setLow(keep)
 	// Whoever loads the chain from here on does not see what is gone; wait for
 	// those who loaded it before.
 	g.readers.Lock()
