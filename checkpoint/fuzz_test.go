@@ -1,0 +1,158 @@
+package checkpoint
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"testing"
+
+	"github.com/cowheap/cowheap/internal/block"
+)
+
+// seeds are small checkpoints, some of them damaged.
+func seeds(f *testing.F) [][]byte {
+	f.Helper()
+	opts := testOptions()
+	plain := WriteOptions{ID: testID, Time: testTime}
+	all := [][]byte{
+		encode(f, small(), opts),
+		encode(f, memory{}, plain),
+		encode(f, arena(pageSize), plain),
+		encode(f, arena(pageSize, 0), plain),
+		encode(f, arena(4*regionSize, 0, 3*512+5), plain),
+		encode(f, random(700*pageSize, 0.02), plain),
+	}
+	first := all[0]
+	all = append(all,
+		first[:len(first)/2],
+		first[:headerUnit],
+		append(bytes.Clone(first), "more"...),
+		[]byte(headerMagic),
+		nil,
+	)
+	for _, at := range []int{hVersion, hPageSize, hLength + 1, hSize, hMetadata + 8, headerUnit + block.BitmapOff, len(first) - 4096 + xEntries, len(first) - 100} {
+		b := bytes.Clone(first)
+		b[at] ^= 4
+		all = append(all, b)
+	}
+	return all
+}
+
+// maxFuzzArena keeps a fuzzer's arenas small: a hostile size is fine, holding
+// the arena is the caller's decision.
+const maxFuzzArena = 64 * regionSize
+
+// FuzzReader gives both readers the same bytes, as they come and with all
+// checksums made right. They must agree on whether that is a checkpoint; if it
+// is, on what it holds, and writing it again must give the same arena; if not,
+// the error must be a typed one.
+//
+// Run it with -fuzzminimizetime=1x: inputs of some 30 KB take the fuzzer a minute
+// each to make smaller, and it does nothing else meanwhile.
+func FuzzReader(f *testing.F) {
+	for _, b := range seeds(f) {
+		f.Add(b, false)
+		f.Add(b, true)
+	}
+	f.Fuzz(func(t *testing.T, b []byte, sealed bool) {
+		if sealed {
+			b = bytes.Clone(b)
+			reseal(b)
+		}
+		rest := bytes.NewReader(b)
+		streamErr := drain(rest)
+		length := len(b) - rest.Len()
+		if streamErr != nil && !isTyped(streamErr) {
+			t.Fatalf("stream: untyped error %v", streamErr)
+		}
+		im, imageErr := newImage(bytes.NewReader(b), int64(len(b)), "", MaxSize)
+		if imageErr == nil {
+			imageErr = im.Verify(t.Context(), nil)
+		}
+		if imageErr != nil && !isTyped(imageErr) {
+			t.Fatalf("image: untyped error %v", imageErr)
+		}
+		// A file must end where the checkpoint ends, a stream may go on.
+		if agree := streamErr == nil && length == len(b); agree != (imageErr == nil) {
+			t.Fatalf("stream of %d bytes, %d read: %v; image: %v", len(b), length, streamErr, imageErr)
+		}
+		if imageErr != nil || im.Size() > maxFuzzArena {
+			return
+		}
+		info, fromStream, err := readStream(bytes.NewReader(b))
+		if err != nil {
+			t.Fatal(err)
+		}
+		imageInfo, fromImage, err := readImage(im)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(fromStream, fromImage) || !sameInfo(info, imageInfo) {
+			t.Fatal("stream and image differ")
+		}
+		again := encode(t, im, WriteOptions{ID: info.ID, Parent: info.Parent, Time: info.Time, Roots: info.Roots})
+		_, rewritten, err := readStream(bytes.NewReader(again))
+		if err != nil || !bytes.Equal(rewritten, fromImage) {
+			t.Fatalf("written again: %v", err)
+		}
+	})
+}
+
+// FuzzImage damages a good checkpoint after it was opened: reading must find it,
+// and give nothing but what was written.
+func FuzzImage(f *testing.F) {
+	want := small()
+	good := encode(f, want, testOptions())
+	f.Add(uint32(headerUnit), []byte{1})
+	f.Add(uint32(headerUnit+block.HeaderSize), []byte("damage"))
+	f.Add(uint32(headerUnit+block.CRCOff), bytes.Repeat([]byte{0xff}, 5000))
+	f.Fuzz(func(t *testing.T, at uint32, damage []byte) {
+		b := bytes.Clone(good)
+		im := openBytes(t, b)
+		copy(b[min(int(at), len(b)):], damage)
+		page := make([]byte, pageSize)
+		for p := range want.Size() / pageSize {
+			if p%100 > 1 && p != 511 && p < 1024 {
+				continue
+			}
+			err := im.ReadPage(p, page)
+			if err == nil && !bytes.Equal(page, want[p*pageSize:][:pageSize]) {
+				t.Fatalf("page %d is wrong and was not noticed", p)
+			}
+			if err != nil && !(isTyped(err) && errors.Is(err, ErrCorrupt)) {
+				t.Fatalf("page %d: %v", p, err)
+			}
+		}
+		if err := drainImage(im); err != nil && !isTyped(err) {
+			t.Fatal(err)
+		}
+	})
+}
+
+// FuzzMetadata decodes anything: it must not crash, and what it accepts must come
+// back from its own encoding.
+func FuzzMetadata(f *testing.F) {
+	b, err := encodeMetadata(testRoots)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b)
+	f.Add([]byte("\x82\xa1x\xd6\x05\x01\x02\x03\x04\xa5roots\x90"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		roots, err := decodeMetadata(b)
+		if err != nil {
+			if errors.Is(err, io.EOF) {
+				t.Fatal("io.EOF must not come through: callers take it for the end")
+			}
+			return
+		}
+		b, err = encodeMetadata(roots)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := decodeMetadata(b)
+		if err != nil || !sameRoots(roots, again) {
+			t.Fatalf("%+v became %+v, %v", roots, again, err)
+		}
+	})
+}
