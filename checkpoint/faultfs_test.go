@@ -1,0 +1,191 @@
+package checkpoint
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"testing"
+)
+
+// faultFS is the real file system with a log, a fault at one operation, and a
+// memory of what would survive a crash of the machine.
+//
+// It models a disk that keeps what was synced and nothing else for certain: of a
+// file that was not synced any part may be there, of the names changed since the
+// directory was synced any beginning of the changes.
+type faultFS struct {
+	osFilesystem
+	log     []string
+	failAt  int                              // number of the operation that fails, -1: none
+	fail    func(op *operation) (int, error) // what happens then
+	crashed bool
+
+	files   map[string]*inode // by current name
+	durable map[string]*inode // names as of the last SyncDir
+	pending []func(names map[string]*inode)
+}
+
+// operation is what a fault may look at.
+type operation struct {
+	what string
+	data []byte // of a write
+}
+
+// inode is a file's content.
+type inode struct {
+	data   []byte
+	synced int // bytes certain to be on disk, -1 if not even its length is
+}
+
+var errCrashed = errors.New("the machine has crashed")
+
+func newFaultFS() *faultFS {
+	return &faultFS{failAt: -1, files: map[string]*inode{}, durable: map[string]*inode{}}
+}
+
+// step logs an operation and decides its fate. n < 0 means all of it is done.
+func (fs *faultFS) step(op *operation) (n int, err error) {
+	if fs.crashed {
+		return 0, errCrashed
+	}
+	at := len(fs.log)
+	fs.log = append(fs.log, op.what)
+	if at == fs.failAt {
+		return fs.fail(op)
+	}
+	return -1, nil
+}
+
+// shortName is a path as golden files have it: without the directory, which has
+// another name each time.
+func shortName(path string) string {
+	return filepath.Base(path)
+}
+
+func (fs *faultFS) Create(path string) (outFile, error) {
+	if _, err := fs.step(&operation{what: "create " + shortName(path)}); err != nil {
+		return nil, err
+	}
+	f, err := fs.osFilesystem.Create(path)
+	if err != nil {
+		return nil, err
+	}
+	node := &inode{synced: -1}
+	fs.change(func(names map[string]*inode) { names[path] = node })
+	return &faultFile{fs: fs, f: f, node: node, name: shortName(path)}, nil
+}
+
+func (fs *faultFS) Rename(from, to string) error {
+	if _, err := fs.step(&operation{what: "rename " + shortName(from) + " to " + shortName(to)}); err != nil {
+		return err
+	}
+	fs.change(func(names map[string]*inode) { names[to] = names[from]; delete(names, from) })
+	return fs.osFilesystem.Rename(from, to)
+}
+
+func (fs *faultFS) Remove(path string) error {
+	if _, err := fs.step(&operation{what: "remove " + shortName(path)}); err != nil {
+		return err
+	}
+	fs.change(func(names map[string]*inode) { delete(names, path) })
+	return fs.osFilesystem.Remove(path)
+}
+
+func (fs *faultFS) SyncDir(dir string) error {
+	if _, err := fs.step(&operation{what: "sync directory"}); err != nil {
+		return err
+	}
+	for _, change := range fs.pending {
+		change(fs.durable)
+	}
+	fs.pending = nil
+	return fs.osFilesystem.SyncDir(dir)
+}
+
+func (fs *faultFS) change(f func(names map[string]*inode)) {
+	f(fs.files)
+	fs.pending = append(fs.pending, f)
+}
+
+// faultFile is a file being written.
+type faultFile struct {
+	fs   *faultFS
+	f    outFile
+	node *inode
+	name string
+}
+
+func (f *faultFile) Write(p []byte) (int, error) {
+	n, err := f.fs.step(&operation{what: fmt.Sprintf("write %d", len(p)), data: p})
+	if n < 0 {
+		n = len(p)
+	}
+	f.node.data = append(f.node.data, p[:n]...)
+	if _, werr := f.f.Write(p[:n]); werr != nil {
+		return 0, werr
+	}
+	return n, err
+}
+
+func (f *faultFile) Sync() error {
+	if _, err := f.fs.step(&operation{what: "sync " + f.name}); err != nil {
+		return err
+	}
+	f.node.synced = len(f.node.data)
+	return nil // the real sync would only cost time
+}
+
+func (f *faultFile) Close() error {
+	if _, err := f.fs.step(&operation{what: "close " + f.name}); err != nil {
+		f.f.Close()
+		return err
+	}
+	return f.f.Close()
+}
+
+// afterCrash makes a directory for each state that the disk may be in.
+func (fs *faultFS) afterCrash(t *testing.T, visit func(state, dir string)) {
+	t.Helper()
+	for applied := range len(fs.pending) + 1 {
+		names := map[string]*inode{}
+		for name, node := range fs.durable {
+			names[name] = node
+		}
+		for _, change := range fs.pending[:applied] {
+			change(names)
+		}
+		for name, keep := range map[string]func(n *inode) []byte{
+			"nothing that was not synced": func(n *inode) []byte { return n.data[:max(n.synced, 0)] },
+			"half of what was not synced": func(n *inode) []byte { return n.data[:max(n.synced, len(n.data)/2)] },
+			"zeros for what was not": func(n *inode) []byte {
+				return append(slices.Clone(n.data[:max(n.synced, 0)]), make([]byte, len(n.data)-max(n.synced, 0))...)
+			},
+			"everything": func(n *inode) []byte { return n.data },
+		} {
+			dir := t.TempDir()
+			for path, node := range names {
+				if err := os.WriteFile(filepath.Join(dir, filepath.Base(path)), keep(node), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			visit(fmt.Sprintf("%d of %d changed names, %s", applied, len(fs.pending), name), dir)
+		}
+	}
+}
+
+// The ways in which an operation fails.
+var faults = map[string]func(op *operation) (int, error){
+	"ENOSPC":            func(*operation) (int, error) { return 0, syscall.ENOSPC },
+	"EIO":               func(*operation) (int, error) { return 0, syscall.EIO },
+	"ENOSPC after half": func(op *operation) (int, error) { return len(op.data) / 2, syscall.ENOSPC },
+	"short write": func(op *operation) (int, error) {
+		if len(op.data) == 0 {
+			return 0, io.ErrShortWrite
+		}
+		return len(op.data) - 1, nil
+	},
+}
