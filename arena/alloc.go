@@ -147,7 +147,7 @@ func (al *allocator) alloc(size, align uint64) (uint64, error) {
 	al.mu.Unlock()
 	if stale {
 		// Nobody else knows of the object yet: no need to hold mu.
-		clear(al.bytes(off, uint64(classSizes[c])))
+		al.clearStale(off, uint64(classSizes[c]))
 	}
 	return off, err
 }

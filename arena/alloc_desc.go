@@ -173,7 +173,7 @@ func (al *allocator) growDescs() error {
 		return err
 	}
 	if page < fresh {
-		clear(al.bytes(page<<runPageShift, (min(fresh, page+n)-page)<<runPageShift))
+		al.clearStale(page<<runPageShift, (min(fresh, page+n)-page)<<runPageShift)
 	}
 	al.addSegments(tables, page<<runPageShift, 0, space, 0, space*2)
 	al.put64(headDescSpace, space*2)

@@ -1,5 +1,7 @@
 package arena
 
+import "bytes"
+
 // allocRun allocates whole pages.
 func (al *allocator) allocRun(size uint64) (uint64, error) {
 	if size > al.limit {
@@ -28,9 +30,29 @@ func (al *allocator) allocRun(size uint64) (uint64, error) {
 		return 0, err
 	}
 	if page < fresh {
-		clear(al.bytes(page<<runPageShift, (min(fresh, page+n)-page)<<runPageShift))
+		al.clearStale(page<<runPageShift, (min(fresh, page+n)-page)<<runPageShift)
 	}
 	return page << runPageShift, nil
+}
+
+var zeroPage [runPageSize]byte
+
+// clearStale zeroes memory that was in use before. Of whole pages it looks for
+// something to clear first: a write to a page that is zero already would take
+// up memory, or make a snapshot preserve it.
+func (al *allocator) clearStale(off, n uint64) {
+	if n < runPageSize {
+		clear(al.bytes(off, n))
+		return
+	}
+	for n > 0 {
+		b := al.bytes(off, min(n, runPageSize-off%runPageSize))
+		if !bytes.Equal(b, zeroPage[:len(b)]) {
+			clear(b)
+		}
+		off += uint64(len(b))
+		n -= uint64(len(b))
+	}
 }
 
 // releaseRun gives back a run that allocRun returned.

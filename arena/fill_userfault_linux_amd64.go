@@ -3,6 +3,7 @@ package arena
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"syscall"
 
 	"github.com/cowheap/cowheap/internal/trap"
@@ -29,13 +30,12 @@ func (g *userfault) fill(off uint64, src []byte) error {
 func (g *userfault) copyIn(off uint64, src []byte, mode uffd.CopyMode) (done uint64, err error) {
 	for n := uint64(len(src)); done < n; {
 		k, err := g.fd.Copy(g.a.mem.Addr()+uintptr(off+done), vm.AddrOf(src)+uintptr(done), uintptr(n-done), mode)
+		runtime.KeepAlive(src)
 		done += uint64(k)
 		switch {
 		case err == nil, errors.Is(err, syscall.EAGAIN):
 		case errors.Is(err, syscall.EEXIST):
-			if k == 0 {
-				return done, nil
-			}
+			return done, nil
 		default:
 			return done, fmt.Errorf("bringing pages in at %d: %w", off+done, err)
 		}
@@ -43,12 +43,12 @@ func (g *userfault) copyIn(off uint64, src []byte, mode uffd.CopyMode) (done uin
 	return done, nil
 }
 
-// lazy registers [0, high) for missing faults, as a mapping of its own. It
-// stays so until the arena is closed: unregistering would drop every protection.
+// lazy registers [0, high) for missing faults, as a mapping of its own.
 func (g *userfault) lazy(high uint64, im MissingPages) error {
 	if err := g.fd.Register(g.a.mem.Addr(), uintptr(high), uffd.ModeMissing|uffd.ModeWP); err != nil {
 		return err
 	}
+	g.lazyHigh = high
 	return g.h.AttachImage(trap.ImageConfig{
 		FD: int(im.FD), Path: im.Path, Pages: high / pageSize, Index: im.Index, ID: im.ID,
 	})
@@ -76,6 +76,30 @@ func (g *userfault) bring(off uint64, src []byte) error {
 		// What stopped it is a page that another thread brought in.
 		g.h.MarkPresent(miss, min(done/pageSize+1, n-i))
 		i += done/pageSize + 1
+	}
+	return nil
+}
+
+// complete takes the missing faults away. Unregistering drops every protection,
+// so it is done with no snapshot open, and writers held. Readers may go on: what
+// is still missing is zero, and the kernel fills zeros in.
+func (g *userfault) complete(hold func() func()) error {
+	if _, of := g.h.Present(); of == 0 || len(*g.chain.Load()) > 0 {
+		return nil
+	}
+	release := hold()
+	defer release()
+	n := uintptr(g.lazyHigh)
+	if err := g.fd.Unregister(g.a.mem.Addr(), n); err != nil {
+		return fmt.Errorf("ending the lazy restore: %w", err)
+	}
+	// Only now: a missing fault that finds no image would be hopeless.
+	g.h.DetachImage()
+	g.h.Drain()
+	if err := g.fd.Register(g.a.mem.Addr(), n, uffd.ModeWP); err != nil {
+		// Snapshots are impossible from here on; freeze will say why.
+		g.broken = fmt.Errorf("registering the arena again after the lazy restore: %w", err)
+		return g.broken
 	}
 	return nil
 }

@@ -63,6 +63,8 @@ type guard interface {
 	// bring brings the missing pages of [off, off+n) in from src, which holds
 	// their content, without touching those that are in already.
 	bring(off uint64, src []byte) error
+	// complete ends what lazy began: all content is in.
+	complete(hold func() (release func())) error
 	stats(s *Stats)
 	// quiesce ends what works in the background; mu is not held.
 	quiesce()

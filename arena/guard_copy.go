@@ -83,6 +83,8 @@ func (g *copyGuard) lazy(uint64, MissingPages) error {
 
 func (g *copyGuard) bring(uint64, []byte) error { return ErrNotSupported }
 
+func (g *copyGuard) complete(func() func()) error { return nil }
+
 func (g *copyGuard) stats(s *Stats) {
 	s.PreservedBytes = int64(g.bytes.Load())
 	s.PreservedPages = s.PreservedBytes / pageSize

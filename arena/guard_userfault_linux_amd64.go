@@ -42,6 +42,9 @@ type userfault struct {
 	// most 256 KiB; taking it for writing waits until nobody holds an old one.
 	readers sync.RWMutex
 
+	lazyHigh uint64 // bytes that a lazy restore brings in
+	broken   error  // why no snapshot can be taken any more
+
 	overruns atomic.Uint64
 	keeper   sync.WaitGroup
 }
@@ -127,6 +130,9 @@ func lowSlots(limit uint64) uint64 { return min(limit/8, 4096) }
 const warmSlots = 256
 
 func (g *userfault) freeze(high func() uint64, hold func() func()) (frozen, timing, error) {
+	if g.broken != nil {
+		return nil, timing{}, g.broken
+	}
 	if err := trap.CheckHandler(); err != nil {
 		return nil, timing{}, err
 	}

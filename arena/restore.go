@@ -36,9 +36,9 @@ func Restore(o Options, size int64) (*Restoring, error) {
 	return &Restoring{a: a, size: uint64(size)}, nil
 }
 
-// Fill puts src at off; both are whole pages. src must lie outside the Go heap.
-// What is not filled is zero, and each page is filled once. Any number of
-// goroutines.
+// Fill puts src at off; both are whole pages. src must not lie on a goroutine's
+// stack, which may move. What is not filled is zero, and each page is filled
+// once. Any number of goroutines.
 func (r *Restoring) Fill(off int64, src []byte) error {
 	n := uint64(len(src))
 	if off < 0 || off%pageSize != 0 || n%pageSize != 0 || uint64(off) > r.size || n > r.size-uint64(off) {
@@ -75,8 +75,9 @@ func (r *Restoring) FinishLazy(im MissingPages) (*Arena, error) {
 func (r *Restoring) Abort() error { return r.a.Close() }
 
 // Bring brings the missing pages of [off, off+len(src)) in, whose content is
-// src; those that are in already stay as they are. Any number of goroutines,
-// while the arena is used. src must lie outside the Go heap.
+// src, both whole pages; those that are in already stay as they are. Any number
+// of goroutines, while the arena is used. src must not lie on a goroutine's
+// stack.
 func (a *Arena) Bring(off int64, src []byte) error {
 	a.mu.Lock() // no snapshot may be taken half-way through a piece
 	defer a.unlock()
@@ -84,4 +85,17 @@ func (a *Arena) Bring(off int64, src []byte) error {
 		return ErrClosed
 	}
 	return a.guard.bring(uint64(off), src)
+}
+
+// Complete ends a lazy restore: every page that is not all zero has been
+// brought in, and the rest may be zero without asking. It holds writers off for
+// some microseconds a GiB. While a snapshot is open it changes nothing, and
+// pages of zeros go on coming in one by one, which is slower but not wrong.
+func (a *Arena) Complete() error {
+	a.mu.Lock()
+	defer a.unlock()
+	if a.closed.Load() {
+		return ErrClosed
+	}
+	return a.guard.complete(a.opts.hold())
 }

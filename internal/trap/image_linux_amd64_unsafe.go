@@ -73,6 +73,11 @@ func (h *Handle) AttachImage(c ImageConfig) (err error) {
 	return nil
 }
 
+// DetachImage ends it: no page is missing from now on. The image's memory stays
+// until Close, because a resolver may be reading it.
+// Preconditions: the range is not registered for missing faults any more.
+func (h *Handle) DetachImage() { store64(&h.r.image, 0) }
+
 func (m *imageMemory) unmap() error {
 	return errors.Join(m.bounce.Unmap(), m.headers.Unmap(), m.main.Unmap())
 }

@@ -138,6 +138,9 @@ func missingFault(entry, info, ctx uint64) uint64 {
 //go:nocheckptr
 func (r *Range) bringIn(page uint64) (result, offset uint64) {
 	im := imageAt(load64(&r.image))
+	if im == nil {
+		return bringDone, 0 // detached since this fault was taken
+	}
 	add64(&r.missing, 1)
 	delay(delayMissing)
 	at := load64(word64(im.index + page>>blockShift*8))

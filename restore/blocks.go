@@ -1,0 +1,84 @@
+package restore
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"sync/atomic"
+
+	"github.com/cowheap/cowheap/checkpoint"
+	"github.com/cowheap/cowheap/internal/block"
+	"github.com/cowheap/cowheap/internal/vm"
+)
+
+func isEnd(err error) bool { return errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) }
+
+// meter counts the bytes of blocks that are in.
+type meter struct {
+	mu          sync.Mutex
+	done, total int64
+	tell        func(done, total int64)
+}
+
+func newMeter(im *checkpoint.Image, tell func(done, total int64)) *meter {
+	i := im.Info()
+	m := &meter{tell: tell, total: i.Pages*block.PageSize + i.Blocks*block.HeaderSize}
+	m.add(0)
+	return m
+}
+
+func (m *meter) add(n int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.done += n
+	if m.tell != nil {
+		m.tell(m.done, m.total)
+	}
+}
+
+// eachBlock reads and verifies the blocks of im, ascending, with several
+// workers, and calls do for each. The first error ends it. A block's memory is
+// a worker's own, and does not move.
+func eachBlock(ctx context.Context, im *checkpoint.Image, workers int, m *meter, do func(checkpoint.Block) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var next atomic.Int64
+	work := func() error {
+		// Outside the Go heap: not to be zeroed and collected each time.
+		mem, err := vm.Map(block.HeaderSize + block.RegionSize)
+		if err != nil {
+			return err
+		}
+		defer mem.Unmap()
+		buf := mem.Bytes(0, mem.Size())
+		for ctx.Err() == nil {
+			region := int(next.Add(1)) - 1
+			if region >= im.Regions() {
+				return nil
+			}
+			if im.BlockOffset(region) == 0 {
+				continue // all zero, as it is
+			}
+			b, err := im.ReadBlock(region, buf)
+			if err != nil {
+				return err
+			}
+			if err := do(b); err != nil {
+				return err
+			}
+			m.add(int64(im.BlockSize(region)))
+		}
+		return nil
+	}
+	var wg sync.WaitGroup
+	for range min(workers, im.Regions()) {
+		wg.Go(func() {
+			if err := work(); err != nil {
+				cancel(err)
+			}
+		})
+	}
+	wg.Wait()
+	return context.Cause(ctx)
+}

@@ -1,0 +1,109 @@
+package restore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/cowheap/cowheap/arena"
+	"github.com/cowheap/cowheap/checkpoint"
+)
+
+// Lazy is a restore that goes on while its arena is used.
+type Lazy struct {
+	a      *arena.Arena
+	im     *checkpoint.Image
+	opts   Options
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+
+	mu   sync.Mutex // one populates at a time
+	done bool
+	err  error // of the prefetch
+}
+
+// OpenLazy makes an arena of im whose pages come in as they are touched, and
+// starts to bring in the rest. It takes im over: Close closes it, after the
+// arena. ErrNotSupported if the guard cannot bring pages in.
+func OpenLazy(im *checkpoint.Image, o Options) (*arena.Arena, *Lazy, error) {
+	if im.File() == nil {
+		return nil, nil, fmt.Errorf("restoring lazily needs a file of its own: %w", errors.ErrUnsupported)
+	}
+	r, err := arena.Restore(o.Arena, im.Size())
+	if err != nil {
+		return nil, nil, err
+	}
+	info := im.Info()
+	a, err := r.FinishLazy(arena.MissingPages{
+		FD: im.File().Fd(), Path: info.Path, Index: im.Index(), ID: info.ID,
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("restoring %s lazily: %w", name(info), err)
+	}
+	l := &Lazy{a: a, im: im, opts: o}
+	ctx, cancel := context.WithCancel(context.Background())
+	l.cancel = cancel
+	if !o.NoPrefetch {
+		l.wg.Go(func() {
+			// One worker: the program that uses the arena needs the others.
+			if err := l.populate(ctx, 1, o.Progress); err != nil && ctx.Err() == nil {
+				l.mu.Lock()
+				l.err = err
+				l.mu.Unlock()
+			}
+		})
+	}
+	return a, l, nil
+}
+
+// Populate brings in all that is still missing, with all workers, and returns
+// when the file is not needed any more. Errors: ctx's, ErrClosed, and those of
+// checkpoint.Image.ReadBlock for what is damaged: pages that were not touched so
+// far; they stay missing.
+func (l *Lazy) Populate(ctx context.Context) error {
+	return l.populate(ctx, l.opts.workers(), l.opts.Progress)
+}
+
+func (l *Lazy) populate(ctx context.Context, workers int, progress func(done, total int64)) error {
+	l.mu.Lock()
+	if l.done {
+		l.mu.Unlock()
+		return nil
+	}
+	l.mu.Unlock()
+	err := eachBlock(ctx, l.im, workers, newMeter(l.im, progress), func(b checkpoint.Block) error {
+		return fillBlock(b, l.a.Bring)
+	})
+	if err != nil {
+		return fmt.Errorf("populating from %s: %w", name(l.im.Info()), err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.done {
+		return nil
+	}
+	l.done = true
+	return l.a.Complete()
+}
+
+// Err is why the prefetch in the background has ended before all was in; nil
+// while it goes on and when it was successful.
+func (l *Lazy) Err() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.err
+}
+
+// Stop ends the prefetch in the background and waits for it. Call it before the
+// arena is closed.
+func (l *Lazy) Stop() {
+	l.cancel()
+	l.wg.Wait()
+}
+
+// Close closes the image. Call it after the arena has been closed.
+func (l *Lazy) Close() error {
+	l.Stop()
+	return l.im.Close()
+}
