@@ -63,13 +63,19 @@ type allocator struct {
 
 	mu sync.Mutex
 	// Guarded by mu: copies of header words, and what can be found out anew.
+	extent
+	segments [numTables][maxSegments]uint64 // less the pages before the segment: see tablePage
+	cursors  [numIndexed]cursor
+	journal  journal
+}
+
+// extent is what an allocator goes by rather than by the header itself, so that
+// a stray write to that leads it nowhere.
+type extent struct {
 	top       uint64
 	chunks    uint64
 	descPages uint64
 	descSpace uint64
-	segments  [numTables][maxSegments]uint64 // less the pages before the segment: see tablePage
-	cursors   [numIndexed]cursor
-	journal   journal
 }
 
 // format makes a fresh arena: the reservation holds zeros.

@@ -50,6 +50,7 @@ func (al *allocator) attempt(make func() error) error {
 }
 
 func (al *allocator) try(make func() error) error {
+	used, extent := al.used.Load(), al.extent
 	al.journal.recording = true
 	err := make()
 	al.journal.recording = false
@@ -58,7 +59,9 @@ func (al *allocator) try(make func() error) error {
 			w := al.journal.old[i]
 			al.store64(w.off, w.value)
 		}
-		al.reload()
+		al.used.Store(used)
+		al.extent = extent // segments beyond it are not looked at
+		al.cursors = [numIndexed]cursor{}
 	}
 	if cap(al.journal.old) > maxIdleJournal {
 		al.journal.old = nil

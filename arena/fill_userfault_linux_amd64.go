@@ -83,11 +83,14 @@ func (g *userfault) bring(off uint64, src []byte) error {
 // complete takes the missing faults away. Unregistering drops every protection,
 // so it is done with no snapshot open, and writers held. Readers may go on: what
 // is still missing is zero, and the kernel fills zeros in.
-func (g *userfault) complete(hold func() func()) error {
+func (g *userfault) complete(hold hold) error {
 	if _, of := g.h.Present(); of == 0 || len(*g.chain.Load()) > 0 {
 		return nil
 	}
-	release := hold()
+	release, err := hold()
+	if err != nil {
+		return err
+	}
 	defer release()
 	n := uintptr(g.lazyHigh)
 	if err := g.fd.Unregister(g.a.mem.Addr(), n); err != nil {

@@ -42,6 +42,9 @@ func ParseGuard(name string) (Guard, error) {
 	return 0, fmt.Errorf("guard %q: want one of %s", name, strings.Join(guardNames[:], ", "))
 }
 
+// hold holds writers off until what it returns is called.
+type hold func() (release func(), err error)
+
 // guard is the boundary between an Arena and the way it is frozen. The Arena
 // calls all methods but prepareRead, prepareWrite and stats under its mu.
 type guard interface {
@@ -49,7 +52,7 @@ type guard interface {
 	// freeze takes a snapshot of [0, high()), where high and everything else
 	// that must not change is looked at only after hold has returned; what
 	// hold returns lets writers go on. No error leaves writers held.
-	freeze(high func() uint64, hold func() (release func())) (frozen, timing, error)
+	freeze(high func() uint64, hold hold) (frozen, timing, error)
 	// prepareRead and prepareWrite make [off, off+n) safe for the kernel to
 	// read from or write to.
 	prepareRead(off, n uint64) error
@@ -64,7 +67,7 @@ type guard interface {
 	// their content, without touching those that are in already.
 	bring(off uint64, src []byte) error
 	// complete ends what lazy began: all content is in.
-	complete(hold func() (release func())) error
+	complete(hold hold) error
 	stats(s *Stats)
 	// quiesce ends what works in the background; mu is not held.
 	quiesce()

@@ -29,14 +29,17 @@ type copied struct {
 
 func (g *copyGuard) kind() Guard { return GuardCopy }
 
-func (g *copyGuard) freeze(high func() uint64, hold func() func()) (frozen, timing, error) {
+func (g *copyGuard) freeze(high func() uint64, hold hold) (frozen, timing, error) {
 	// Room for some growth until writers are held.
 	mem, err := g.take(high() + high()/8 + blockSize)
 	if err != nil {
 		return nil, timing{}, err
 	}
 	start := time.Now()
-	release := hold()
+	release, err := hold()
+	if err != nil {
+		return nil, timing{}, errors.Join(err, mem.Unmap())
+	}
 	held := time.Now()
 	n := high()
 	if n > mem.Size() {
@@ -83,7 +86,7 @@ func (g *copyGuard) lazy(uint64, MissingPages) error {
 
 func (g *copyGuard) bring(uint64, []byte) error { return ErrNotSupported }
 
-func (g *copyGuard) complete(func() func()) error { return nil }
+func (g *copyGuard) complete(hold) error { return nil }
 
 func (g *copyGuard) stats(s *Stats) {
 	s.PreservedBytes = int64(g.bytes.Load())

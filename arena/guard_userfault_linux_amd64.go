@@ -129,7 +129,7 @@ func lowSlots(limit uint64) uint64 { return min(limit/8, 4096) }
 // warmSlots is how many slots are kept ready while a snapshot is open.
 const warmSlots = 256
 
-func (g *userfault) freeze(high func() uint64, hold func() func()) (frozen, timing, error) {
+func (g *userfault) freeze(high func() uint64, hold hold) (frozen, timing, error) {
 	if g.broken != nil {
 		return nil, timing{}, g.broken
 	}
@@ -153,7 +153,10 @@ func (g *userfault) freeze(high func() uint64, hold func() func()) (frozen, timi
 	}
 
 	start := time.Now()
-	release := hold()
+	release, err := hold()
+	if err != nil {
+		return nil, timing{}, errors.Join(err, tab.Unmap())
+	}
 	held := time.Now()
 	size := high()
 	if tab.SetPages(size/pageSize) != nil {

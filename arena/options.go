@@ -18,9 +18,9 @@ type Options struct {
 	// yet, and the first write in each 2 MiB after a snapshot dearer. Default off.
 	HugePages bool
 	// Hold holds writers off and returns what lets them go on. It is called
-	// once a snapshot. Default: the caller sees to it that nobody writes while
-	// Snapshot runs.
-	Hold func() (release func())
+	// once a snapshot, and an error of it is Snapshot's. Default: the caller
+	// sees to it that nobody writes while Snapshot runs.
+	Hold func() (release func(), err error)
 	// FaultPages is how many pages a first write preserves: a power of two up
 	// to 512, for tests and measurements. Default: chosen by measurement.
 	FaultPages int
@@ -55,9 +55,9 @@ func (o *Options) maxSize() uint64 {
 	return (uint64(o.MaxSize) + blockSize - 1) &^ (blockSize - 1)
 }
 
-func (o *Options) hold() func() (release func()) {
+func (o *Options) hold() hold {
 	if o.Hold != nil {
 		return o.Hold
 	}
-	return func() func() { return func() {} }
+	return func() (func(), error) { return func() {}, nil }
 }

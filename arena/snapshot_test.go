@@ -143,7 +143,7 @@ func TestSumIsConstantInEverySnapshot(t *testing.T) {
 	eachGuard(t, func(t *testing.T, g Guard) {
 		const pages, total = 256, 1 << 30
 		var gate sync.RWMutex
-		a := newArena(t, Options{Guard: g, Hold: func() func() { gate.Lock(); return gate.Unlock }})
+		a := newArena(t, Options{Guard: g, Hold: func() (func(), error) { gate.Lock(); return gate.Unlock, nil }})
 		b := alloc(t, a, pages*pageSize)
 		word := func(i int) *uint64 { return wordAt(b, i*pageSize/4) }
 		const words = pages * 4
@@ -331,13 +331,13 @@ func TestSnapshotMayBeClosedByAWriterThatItWaitsFor(t *testing.T) {
 	eachGuard(t, func(t *testing.T, g Guard) {
 		var gate sync.RWMutex
 		waiting := make(chan struct{})
-		a := newArena(t, Options{Guard: g, Hold: func() func() {
+		a := newArena(t, Options{Guard: g, Hold: func() (func(), error) {
 			if gate.TryLock() {
-				return gate.Unlock
+				return gate.Unlock, nil
 			}
 			close(waiting)
 			gate.Lock()
-			return gate.Unlock
+			return gate.Unlock, nil
 		}})
 		alloc(t, a, pageSize)
 		s := snapshot(t, a)

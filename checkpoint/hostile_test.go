@@ -262,3 +262,74 @@ func TestArenaLargerThanAllowedIsRefusedBeforeItsIndex(t *testing.T) {
 	}
 	im.Close()
 }
+
+// TestBlockOutOfOrderIsNotHandedOut: the index would show it in the end, but by
+// then the caller has written the region twice.
+func TestBlockOutOfOrderIsNotHandedOut(t *testing.T) {
+	a := encode(t, small(), testOptions())
+	firstBlock := headerUnit + 3*pageSize
+	for name, b := range map[string][]byte{
+		"twice":     join(a[:firstBlock], a[headerUnit:firstBlock]),
+		"backwards": join(a[:headerUnit], a[firstBlock:len(a)-4096], a[headerUnit:firstBlock]),
+	} {
+		rd, err := NewReader(bytes.NewReader(b))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := rd.Next(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := rd.Next(); !errors.Is(err, ErrCorrupt) || errors.Is(err, ErrTruncated) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestIndexMustDescribeTheWholeFile forges endings that agree with themselves:
+// opening alone must refuse them, because a lazy restore does no more at first.
+func TestIndexMustDescribeTheWholeFile(t *testing.T) {
+	src := small()
+	good := encode(t, src, testOptions())
+	index := int64(len(good) - 4096)
+	block2 := int64(headerUnit + 3*pageSize)
+	page := make([]byte, pageSize)
+	forge := func(content []byte, blocks, pages int64, offsets ...int64) []byte {
+		end := ending{
+			id:        testID,
+			headerCRC: binary.LittleEndian.Uint32(good[hCRC:]),
+			size:      src.Size(),
+			offset:    int64(len(content)),
+			blocks:    blocks,
+			pages:     pages,
+		}
+		return join(content, end.encode(offsets))
+	}
+	if !bytes.Equal(good, forge(good[:index], 2, 3, headerUnit, 0, block2)) {
+		t.Fatal("forge is wrong, so this test proves nothing")
+	}
+	for name, b := range map[string][]byte{
+		"gap after the header":      forge(join(good[:headerUnit], page, good[headerUnit:index]), 2, 3, headerUnit+pageSize, 0, block2+pageSize),
+		"gap between blocks":        forge(join(good[:block2], page, good[block2:index]), 2, 4, headerUnit, 0, block2+pageSize),
+		"more pages than there are": forge(join(good[:index], page, page, page), 2, 6, headerUnit, 0, block2),
+		"block without pages":       forge(good[:index], 2, 3, headerUnit, 0, index-pageSize),
+		"block off a byte":          forge(good[:index], 2, 3, headerUnit, 0, block2+1),
+		"no blocks but bytes":       forge(good[:index], 0, 0, 0, 0, 0),
+		"blocks in reverse":         forge(good[:index], 2, 3, block2, 0, headerUnit),
+		"two regions, one block":    forge(good[:index], 2, 3, headerUnit, block2, block2),
+		"block in the header":       forge(good[:index], 2, 3, 0, 8, block2),
+		"block behind the index":    forge(good[:index], 2, 3, headerUnit, 0, index+4096),
+		"block beyond all numbers":  forge(good[:index], 2, 3, headerUnit, 0, -4096),
+	} {
+		im, err := NewImage(bytes.NewReader(b), int64(len(b)))
+		if err == nil {
+			// A gap that looks like a page more cannot be seen in the index.
+			if name != "gap between blocks" {
+				t.Errorf("%s: opened", name)
+			}
+			err = im.Verify(t.Context(), nil)
+		}
+		if !isTyped(err) || !errors.Is(err, ErrCorrupt) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

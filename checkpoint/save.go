@@ -129,7 +129,7 @@ func (d *Dir) prune(saved string) {
 				err = d.remove(names[i:], saved)
 				break
 			}
-			if d.isUsable(name) {
+			if len(name)>0 {
 				kept++
 			}
 		}
