@@ -129,7 +129,7 @@ func (d *Dir) prune(saved string) {
 				err = d.remove(names[i:], saved)
 				break
 			}
-			if len(name)>0 {
+			if d.isUsable(name) {
 				kept++
 			}
 		}
