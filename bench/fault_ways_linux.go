@@ -1,0 +1,126 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cowheap/cowheap/arena"
+	"github.com/cowheap/cowheap/internal/uffd"
+)
+
+// userfault: the arena's own resolver.
+func (b *faultBench) userfault(pages []uint32, write timer) (time.Duration, error) {
+	return b.inSnapshot(len(pages), write, func() error {
+		writeScattered(b.frozen.bytes(), pages, b.value)
+		return nil
+	})
+}
+
+// prepared: the program says what it is going to write.
+func (b *faultBench) prepared(pages []uint32, write timer) (time.Duration, error) {
+	mem := b.frozen.bytes()
+	return b.inSnapshot(len(pages), write, func() error {
+		for i, p := range pages {
+			if err := b.frozen.a.PrepareWrite(b.frozen.off+uint64(p)*pageSize, pageSize); err != nil {
+				return err
+			}
+			writeScattered(mem, pages[i:i+1], b.value)
+		}
+		return nil
+	})
+}
+
+// inSnapshot times writes while a snapshot is open, which must preserve as many pages.
+func (b *faultBench) inSnapshot(pages int, write timer, first func() error) (took time.Duration, err error) {
+	if err := b.frozen.settle(b.value); err != nil {
+		return 0, err
+	}
+	s, err := b.frozen.a.Snapshot()
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	var failed error
+	if took, err = write(func() { failed = first() }); err != nil || failed != nil {
+		return took, errors.Join(err, failed)
+	}
+	return took, checkPreserved(s, pages)
+}
+
+// checkPreserved fails if the snapshot has preserved fewer pages than were written.
+func checkPreserved(s *arena.Snapshot, pages int) error {
+	if st := s.Stats(); st.Pages < int64(pages) {
+		return fmt.Errorf("%d pages were written after the snapshot, and %d preserved", pages, st.Pages)
+	}
+	return nil
+}
+
+// fork: the kernel's copy-on-write.
+func (b *faultBench) fork(pages []uint32, write timer) (took time.Duration, err error) {
+	mem := b.plain.all()
+	writePages(mem, b.value)
+	arena := b.frozen.blocks()
+	if err := leaveOutOfForks(arena); err != nil {
+		return 0, err
+	}
+	c, _, err := fork(childStays)
+	err = errors.Join(err, takeIntoForks(arena))
+	if c.pid == 0 {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, c.kill()) }()
+	if err = errors.Join(err, c.settle()); err != nil {
+		return 0, err
+	}
+	return countFaults(len(pages), write, func() { writeScattered(mem, pages, b.value) })
+}
+
+// async: the kernel lifts the protection, and nobody copies.
+func (b *faultBench) async(pages []uint32, write timer) (took time.Duration, err error) {
+	mem := b.plain.all()
+	writePages(mem, b.value)
+	fd, err := b.arm(uffd.FeatureWriteProtect | uffd.FeatureWPAsync)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, fd.Close()) }()
+	took, err = countFaults(len(pages), write, func() { writeScattered(mem, pages, b.value) })
+	if err != nil {
+		return took, err
+	}
+	return took, checkProtected(b.plain, len(mem)/pageSize-len(pages))
+}
+
+// arm protects the plain region with a descriptor of its own.
+func (b *faultBench) arm(features uffd.Feature) (*uffd.FD, error) {
+	fd, err := uffd.Open(features)
+	if err != nil {
+		return nil, err
+	}
+	addr, n := b.plain.Addr(), uintptr(b.plain.Size())
+	err = fd.Register(addr, n, uffd.ModeWP)
+	if err == nil {
+		err = fd.Protect(addr, n)
+	}
+	if err != nil {
+		return nil, errors.Join(err, fd.Close())
+	}
+	return fd, nil
+}
+
+// countFaults times writes that must fault at least once a page.
+func countFaults(pages int, write timer, first func()) (time.Duration, error) {
+	var before, after int64
+	var errs [2]error
+	took, err := write(func() {
+		// A getrusage is some hundred nanoseconds among thousands of faults.
+		before, errs[0] = minorFaults()
+		first()
+		after, errs[1] = minorFaults()
+	})
+	if err = errors.Join(err, errs[0], errs[1]); err == nil && after-before < int64(pages) {
+		err = fmt.Errorf("%d pages were written, with %d faults", pages, after-before)
+	}
+	return took, err
+}

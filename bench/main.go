@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+)
+
+func main() {
+	// The first interrupt ends the run after the measurement under way, so that
+	// files are removed; the second ends it at once.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	context.AfterFunc(ctx, stop)
+	err := command(ctx, cases(), os.Args[1:], os.Stdout, os.Stderr)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		os.Exit(2)
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// minRounds is how many rounds a median is worth printing of.
+const minRounds = 5
+
+// settings are what the command line says.
+type settings struct {
+	json   bool
+	quick  bool
+	size   size // 0: each case's own
+	rounds int
+	only   string // variants whose names contain it
+	dir    string // for files; "": the system's for temporary files
+}
+
+// command is the program without the process around it.
+func command(ctx context.Context, all []*Case, args []string, stdout, stderr io.Writer) error {
+	var s settings
+	names, err := s.parse(args, stderr)
+	if err != nil {
+		return err
+	}
+	if len(names) == 0 {
+		return list(stdout, all)
+	}
+	picked, err := pick(all, names)
+	if err != nil {
+		return err
+	}
+	measured := false
+	for _, c := range picked {
+		r := newRun(c, s, stderr)
+		report, err := r.measure(ctx)
+		if err != nil {
+			return fmt.Errorf("%s: %w", c.Name, err)
+		}
+		measured = measured || report.measured()
+		if s.json {
+			err = report.writeJSON(stdout)
+		} else {
+			err = report.writeTable(stdout)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if !measured {
+		return errors.New("nothing of this can be measured on this machine")
+	}
+	return nil
+}
+
+// parse reads flags, also those after a case, and returns the cases' names.
+func (s *settings) parse(args []string, stderr io.Writer) (names []string, err error) {
+	set := flag.NewFlagSet("bench", flag.ContinueOnError)
+	set.SetOutput(stderr)
+	set.BoolVar(&s.json, "json", false, "print one JSON object a variant and line")
+	set.BoolVar(&s.quick, "quick", false, "small sizes and no warm-up: see whether everything runs; the figures mean nothing")
+	set.Var(&s.size, "size", "`bytes` of memory a case works on, such as 64MiB or 10GiB (default: the case's own)")
+	set.IntVar(&s.rounds, "rounds", minRounds, "measurements of each variant")
+	set.StringVar(&s.only, "only", "", "measure only variants whose names contain `text`")
+	set.StringVar(&s.dir, "dir", "", "where checkpoints are written (default: the directory for temporary files)")
+	set.Usage = func() {
+		fmt.Fprintln(stderr, usage)
+		set.PrintDefaults()
+	}
+	for {
+		if err := set.Parse(args); err != nil {
+			return nil, err
+		}
+		if set.NArg() == 0 {
+			break
+		}
+		names = append(names, set.Arg(0))
+		args = set.Args()[1:]
+	}
+	switch {
+	case s.rounds < 1:
+		return nil, fmt.Errorf("-rounds %d: want at least 1", s.rounds)
+	case s.rounds < minRounds && !s.quick:
+		return nil, fmt.Errorf("-rounds %d: a median wants at least %d; -quick allows fewer", s.rounds, minRounds)
+	case s.size != 0 && s.size < minSize:
+		return nil, fmt.Errorf("-size %v: want at least %v", s.size, size(minSize))
+	}
+	return names, nil
+}

@@ -1,0 +1,19 @@
+//go:build !linux
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+)
+
+// errSystem is why nothing that stands on userfaultfd can be measured here.
+var errSystem = fmt.Errorf("this case needs Linux; on %s there is no userfaultfd to measure: %w", runtime.GOOS, errors.ErrUnsupported)
+
+func openSeed(Setup) (Bench, error)  { return nil, errSystem }
+func openPause(Setup) (Bench, error) { return nil, errSystem }
+func openFault(Setup) (Bench, error) { return nil, errSystem }
+
+// pin does nothing: where a thread runs is not this program's to say here.
+func pin(int) (unpin func() error, err error) { return func() error { return nil }, nil }

@@ -1,0 +1,209 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"runtime"
+	"time"
+
+	"github.com/cowheap/cowheap/arena"
+	"github.com/cowheap/cowheap/internal/uffd"
+)
+
+// pauseBench has the state in every form that a variant needs, all of them at
+// once so that variants can take turns: about six times its size.
+type pauseBench struct {
+	size   int64
+	value  byte
+	arenas map[string]*frozenState // by variant, made at first use
+	plain  map[string]*region      // by "4k" and "thp"
+	target *region                 // of copies
+}
+
+func openPause(s Setup) (Bench, error) {
+	if err := uffd.HaveWriteProtect(); err != nil {
+		return nil, err
+	}
+	b := &pauseBench{size: s.Size, arenas: map[string]*frozenState{}, plain: map[string]*region{}}
+	return b, warmMemory(s.Size)
+}
+
+func (b *pauseBench) Close() error {
+	var errs []error
+	for _, f := range b.arenas {
+		errs = append(errs, f.close())
+	}
+	for _, r := range b.plain {
+		errs = append(errs, r.Unmap())
+	}
+	if b.target != nil {
+		errs = append(errs, b.target.Unmap())
+	}
+	return errors.Join(errs...)
+}
+
+// Measure writes to every page of the form that the variant is about, and
+// freezes it.
+func (b *pauseBench) Measure(variant string) (Reading, error) {
+	b.value++
+	var took time.Duration
+	var err error
+	switch pages := path.Base(variant); path.Dir(variant) {
+	case "userfault":
+		took, err = b.userfault(variant, pages != "4k")
+	case "ioctl":
+		took, err = b.ioctl(pages)
+	case "fork":
+		took, err = b.fork(pages)
+	case "copy":
+		took, err = b.copy(pages)
+	}
+	return Reading{float64(took.Nanoseconds()), b.size}, err
+}
+
+func (b *pauseBench) userfault(variant string, huge bool) (time.Duration, error) {
+	f, err := b.arena(variant, huge)
+	if err != nil {
+		return 0, err
+	}
+	if err := f.settle(b.value); err != nil {
+		return 0, err
+	}
+	s, err := f.a.Snapshot()
+	if err != nil {
+		return 0, err
+	}
+	return s.Stats().Pause, s.Close()
+}
+
+// arena is the one of a variant.
+func (b *pauseBench) arena(variant string, huge bool) (_ *frozenState, err error) {
+	if f := b.arenas[variant]; f != nil {
+		return f, nil
+	}
+	if huge {
+		if err := needHugePages(); err != nil {
+			return nil, err
+		}
+	}
+	f, err := newFrozenState(b.size, arena.Options{Guard: arena.GuardUserfault, HugePages: huge})
+	if err != nil {
+		return nil, err
+	}
+	if huge {
+		err = checkHugePages(f.blocks())
+	}
+	if err == nil && variant == pauseUserfaultSteady {
+		err = b.split(f)
+	}
+	if err == nil {
+		err = leaveOutOfForks(f.blocks())
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.close())
+	}
+	b.arenas[variant] = f
+	return f, nil
+}
+
+// split writes to random pages while a snapshot is open.
+func (b *pauseBench) split(f *frozenState) error {
+	pages := int(b.size / pageSize)
+	sample := samplePages(pages, min(pages/4, splittingWrites))
+	s, err := f.a.Snapshot()
+	if err != nil {
+		return err
+	}
+	writeScattered(f.bytes(), sample, b.value)
+	return errors.Join(checkPreserved(s, len(sample)), s.Close())
+}
+
+// state is the plain region of one kind of pages, freshly written.
+func (b *pauseBench) state(pages string) (*region, error) {
+	r, huge := b.plain[pages], pages == "thp"
+	if r == nil {
+		if huge {
+			if err := needHugePages(); err != nil {
+				return nil, err
+			}
+		}
+		var err error
+		if r, err = newRegion(b.size, huge); err != nil {
+			return nil, err
+		}
+		writePages(r.all(), b.value)
+		if huge {
+			err = checkHugePages(r.all())
+		}
+		if err == nil {
+			err = leaveOutOfForks(r.all())
+		}
+		if err != nil {
+			return nil, errors.Join(err, r.Unmap())
+		}
+		b.plain[pages] = r
+	}
+	writePages(r.all(), b.value)
+	return r, nil
+}
+
+func (b *pauseBench) ioctl(pages string) (took time.Duration, err error) {
+	r, err := b.state(pages)
+	if err != nil {
+		return 0, err
+	}
+	// What an arena's descriptor has.
+	fd, err := uffd.Open(uffd.FeatureWriteProtect | uffd.FeatureWPUnpopulated | uffd.FeatureSIGBUS)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, fd.Close()) }() // drops the protection
+	if err := fd.Register(r.Addr(), uintptr(r.Size()), uffd.ModeWP); err != nil {
+		return 0, err
+	}
+	start := time.Now()
+	err = fd.Protect(r.Addr(), uintptr(r.Size()))
+	took = time.Since(start)
+	return took, errors.Join(err, checkProtected(r, int(b.size/pageSize)))
+}
+
+func (b *pauseBench) fork(pages string) (took time.Duration, err error) {
+	r, err := b.state(pages)
+	if err != nil {
+		return 0, err
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := takeIntoForks(r.all()); err != nil {
+		return 0, err
+	}
+	c, took, err := fork(childLeaves)
+	if c.pid != 0 {
+		err = errors.Join(err, c.reap())
+	}
+	return took, errors.Join(err, leaveOutOfForks(r.all()))
+}
+
+func (b *pauseBench) copy(pages string) (time.Duration, error) {
+	r, err := b.state(pages)
+	if err != nil {
+		return 0, err
+	}
+	if b.target == nil {
+		if b.target, err = newRegion(b.size, false); err != nil {
+			return 0, err
+		}
+		if err := leaveOutOfForks(b.target.all()); err != nil {
+			return 0, err
+		}
+	}
+	writePages(b.target.all(), b.value)
+	start := time.Now()
+	n := copy(b.target.all(), r.all())
+	took := time.Since(start)
+	if got := b.target.all()[n-pageSize]; got != b.value {
+		return 0, fmt.Errorf("the last page copied starts with %d, not %d", got, b.value)
+	}
+	return took, nil
+}

@@ -1,0 +1,10 @@
+package main
+
+// cases has every case, in the order in which they are listed and run.
+func cases() []*Case {
+	return []*Case{
+		seedCase(),
+		pauseCase(),
+		faultCase(),
+	}
+}
