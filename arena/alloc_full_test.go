@@ -31,6 +31,7 @@ func TestFullChangesNothing(t *testing.T) {
 			if !bytes.Equal(before, ta.image(t)) {
 				t.Fatalf("limit %d: alloc(%d) was ErrFull, and changed something", limit, size)
 			}
+			wantClean(t, ta)
 			if len(live) > 0 && full%6 == 0 {
 				i := r.IntN(len(live))
 				if err := ta.free(live[i]); err != nil {

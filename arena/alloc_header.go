@@ -37,6 +37,13 @@ const (
 	firstTop = 1 + numTables
 )
 
+// The header and the rows of an index page fit into a page.
+const (
+	_ = uint(runPageSize - headEnd)
+	_ = uint(indexedStride - numIndexed)
+	_ = uint(runPageSize - indexedStride*32)
+)
+
 // A table is an array of pages that only grows. It lies in the arena in
 // segments: page 0, page 1, pages 2 and 3, pages 4 to 7 and so on, each as
 // large as all before it. So page i is found by the length of i in bits, no

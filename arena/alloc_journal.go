@@ -29,18 +29,18 @@ func (al *allocator) put32(off uint64, v uint32) {
 	al.put64(word, al.load64(word)&^(0xffffffff<<shift)|uint64(v)<<shift)
 }
 
-// attempt runs make, which takes memory. If it fails, everything is as before.
+// attempt runs build, which takes memory. If it fails, everything is as before.
 // If the arena is full it is tried once more without the empty spans that are
 // kept for reuse.
 //
-// Preconditions: make writes metadata by put64 and put32 alone, until nothing
+// Preconditions: build writes metadata by put64 and put32 alone, until nothing
 // in it can fail any more.
-func (al *allocator) attempt(make func() error) error {
-	err := al.try(make)
+func (al *allocator) attempt(build func() error) error {
+	err := al.try(build)
 	if errors.Is(err, ErrFull) && al.keepsSpans() {
 		again := al.try(func() error {
 			al.releaseKept()
-			return make()
+			return build()
 		})
 		if again == nil {
 			return nil
@@ -49,10 +49,10 @@ func (al *allocator) attempt(make func() error) error {
 	return err
 }
 
-func (al *allocator) try(make func() error) error {
+func (al *allocator) try(build func() error) error {
 	used, extent := al.used.Load(), al.extent
 	al.journal.recording = true
-	err := make()
+	err := build()
 	al.journal.recording = false
 	if err != nil {
 		for i := len(al.journal.old) - 1; i >= 0; i-- {

@@ -122,7 +122,11 @@ func restore(t testFataler, image []byte, limit uint64) (*testAllocator, error) 
 	if err := ta.ensure(uint64(len(image))); err != nil {
 		t.Fatal(err)
 	}
-	copy(ta.mapping.Bytes(0, uint64(len(image))), image)
+	for off := 0; off < len(image); off += runPageSize {
+		if page := image[off : off+runPageSize]; !bytes.Equal(page, zeroPage[:]) {
+			copy(ta.mapping.Bytes(uint64(off), runPageSize), page)
+		}
+	}
 	return ta, ta.attach()
 }
 

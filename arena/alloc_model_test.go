@@ -179,8 +179,7 @@ func (m *modelAllocator) freeWrong(t *rapid.T) {
 	}
 }
 
-// move lets the twin go on from a copy of the bytes, at another address and
-// with another limit above what the model may use.
+// move lets the twin go on from a copy of the bytes, at another address.
 func (m *modelAllocator) move(t *rapid.T) {
 	m.t = t
 	twin, err := restore(t, m.main.image(t), modelLimit)

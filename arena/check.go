@@ -84,8 +84,11 @@ func (c *checker) checkCopies() {
 	for t := range numTables {
 		for k := range maxSegments {
 			first, _ := segmentPages(k)
-			if got := c.load64(segmentOff(t, k)) - first<<runPageShift; got != c.segments[t][k] {
-				c.report(segmentOff(t, k), "a segment was written over")
+			if first >= tableSize(t, c.chunks, c.descSpace) {
+				break
+			}
+			if got := c.load64(segmentOff(t, k)); got != c.tablePage(t, first) {
+				c.report(segmentOff(t, k), "segment %d of table %d is at %#x, was at %#x", k, t, got, c.tablePage(t, first))
 			}
 		}
 	}

@@ -17,8 +17,8 @@ var sampleImage = sync.OnceValues(func() (image []byte, live []uint64) {
 		panic(err)
 	}
 	r := rand.New(rand.NewPCG(11, 12))
-	live = fragmented(t, ta, r, sizeMixes[1].size, 3<<20, 0.5)
-	live = append(live, fragmented(t, ta, r, sizeMixes[3].size, 3<<20, 0.3)...)
+	live = fragmented(t, ta, r, sizeMixes[1].size, 1<<20, 0.5)
+	live = append(live, fragmented(t, ta, r, sizeMixes[3].size, 1<<20, 0.3)...)
 	for _, size := range []uint64{40 << 10, 4 << 20, 300 << 10} {
 		live = append(live, mustAlloc(t, ta, size, 0))
 	}
@@ -198,6 +198,29 @@ func TestDamagedArenaIsUsedWithoutPanic(t *testing.T) {
 		hammer(ta, append([]uint64(nil), live...), round)
 		for range ta.check() {
 			break
+		}
+	}
+}
+
+// TestStrayWritesToTheHeader: the allocator goes by its copies.
+func TestStrayWritesToTheHeader(t *testing.T) {
+	image, live := sampleImage()
+	ta, _ := sample(t)
+	for off := uint64(0); off < headEnd; off += 8 {
+		for _, word := range []uint64{0, 1, 1 << 31, ^uint64(0)} {
+			b := ta.mapping.Bytes(0, ta.committed)
+			clear(b[copy(b, image):])
+			if err := ta.attach(); err != nil {
+				t.Fatal(err)
+			}
+			ta.store64(off, word)
+			hammer(ta, append([]uint64(nil), live...), off)
+			for range ta.check() {
+				break
+			}
+		}
+		if testing.Short() {
+			off += 7 * 8
 		}
 	}
 }

@@ -284,6 +284,7 @@ func (l *layer) readAt(p []byte, off uint64) error {
 		return err
 	}
 	copy(p, g.a.mem.Bytes(off, uint64(len(p))))
+	delay()
 	// The copy comes before the load (on amd64 loads keep their order): what is
 	// preserved from here on was whole when it was copied.
 	chain := *g.chain.Load()
@@ -291,6 +292,7 @@ func (l *layer) readAt(p []byte, off uint64) error {
 		chain = chain[1:]
 	}
 	for page := first; page < end; page++ {
+		delay()
 		for _, c := range chain {
 			if slot, ok := c.tab.Slot(page); ok {
 				copyOverlap(p, off, g.h.SlotBytes(slot), page*pageSize)

@@ -1,0 +1,6 @@
+//go:build !trapdelay
+
+package arena
+
+// delay is where tests with the build tag trapdelay make ordinary code dawdle.
+func delay() {}

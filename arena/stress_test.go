@@ -1,0 +1,272 @@
+package arena
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"flag"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"os/signal"
+	"reflect"
+	"runtime"
+	"runtime/pprof"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+var stressFor = flag.Duration("stress", 0, "how long TestStress runs in each setting (default: a second, or 200 ms with -short)")
+
+// settings are the hostile surroundings that a fault must be resolved in. Each
+// runs in a process of its own, because GOMAXPROCS and GOGC are its own.
+var settings = []struct {
+	name, env string
+}{
+	{"plain", ""},
+	{"one-processor", "GOMAXPROCS=1 STRESS=gc"},
+	{"two-processors", "GOMAXPROCS=2 STRESS=gc"},
+	{"eight-processors", "GOMAXPROCS=8 STRESS=gc"},
+	{"gogc-1", "GOGC=1 STRESS=garbage"},
+	{"memstats", "STRESS=gc,memstats"},
+	{"profile", "STRESS=profile,gc"},
+	{"exec", "STRESS=exec"},
+	{"notify", "STRESS=notify,gc"},
+	{"one-processor-all", "GOMAXPROCS=1 GOGC=1 STRESS=gc,memstats,profile,exec,notify,garbage"},
+	{"all", "GOGC=1 STRESS=gc,memstats,profile,exec,notify,garbage"},
+}
+
+// TestStress takes snapshots back to back while goroutines write in every way
+// that Go has, and compares every byte of every snapshot with a copy that was
+// made inside the gate.
+func TestStress(t *testing.T) {
+	if os.Getenv("STRESS_CHILD") != "" {
+		eachGuard(t, func(t *testing.T, g Guard) {
+			t.Run("measured", func(t *testing.T) { stress(t, g, 0) })
+			if g != GuardCopy {
+				t.Run("single", func(t *testing.T) { stress(t, g, 1) })
+			}
+		})
+		return
+	}
+	d := *stressFor
+	if d == 0 {
+		d = time.Second
+		if testing.Short() {
+			d = 200 * time.Millisecond
+		}
+	}
+	for _, set := range settings {
+		t.Run(set.name, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), 6*d+2*time.Minute)
+			defer cancel()
+			cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestStress$", "-test.v", "-test.timeout=0", "-stress="+d.String())
+			cmd.Env = append(os.Environ(), append(strings.Fields(set.env), "STRESS_CHILD=1")...)
+			out, err := cmd.CombinedOutput()
+			if ctx.Err() != nil {
+				t.Fatalf("hung: %s", out)
+			}
+			if err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+			for line := range strings.Lines(string(out)) {
+				if strings.Contains(line, "snapshots,") {
+					t.Log(strings.TrimSpace(line))
+				}
+			}
+		})
+	}
+}
+
+func stress(t *testing.T, g Guard, faultPages int) {
+	const pages, words = 96, 96 * pageSize / 8
+	var gate sync.RWMutex
+	var a *Arena
+	var want []byte
+	o := Options{Guard: g, MaxPreserved: 64 << 20, FaultPages: faultPages}
+	o.Hold = func() (func(), error) {
+		gate.Lock()
+		want = bytes.Clone(a.mem.Bytes(0, a.High()))
+		return gate.Unlock, nil
+	}
+	a = newArena(t, o)
+	b := alloc(t, a, pages*pageSize)
+	var stop atomic.Bool
+	var wg sync.WaitGroup
+	surround(t, &wg, &stop)
+	const total = 1 << 40
+	*wordAt(b, 0) = total
+	var locks [pages]sync.Mutex
+	var updates atomic.Int64
+	for w := range 4 {
+		wg.Go(func() {
+			rng := rand.New(rand.NewPCG(uint64(w), 5))
+			ch := make(chan uint64)
+			defer close(ch)
+			pass := make(chan uint64)
+			go func() { // a send that writes straight into the receiver's memory
+				for v := range ch {
+					pass <- v
+				}
+				close(pass)
+			}()
+			set := func(i int, v uint64) {
+				p := wordAt(b, i*8)
+				switch rng.IntN(7) {
+				case 0:
+					*p = v
+				case 1:
+					atomic.StoreUint64(p, v)
+				case 2:
+					copy(b[i*8:i*8+8], binary.LittleEndian.AppendUint64(nil, v))
+				case 3:
+					reflect.ValueOf(p).Elem().SetUint(v)
+				case 4:
+					ch <- v
+					*p = <-pass
+				case 5:
+					clear(b[i*8 : i*8+8])
+					atomic.AddUint64(p, v)
+				case 6:
+					reflect.Copy(reflect.ValueOf(b[i*8:i*8+8]), reflect.ValueOf(binary.LittleEndian.AppendUint64(nil, v)))
+				}
+			}
+			for !stop.Load() {
+				gate.RLock()
+				i, j := rng.IntN(words), rng.IntN(words)
+				p, q := i/512, j/512
+				locks[min(p, q)].Lock()
+				if p != q {
+					locks[max(p, q)].Lock()
+				}
+				if i != j {
+					x, y := *wordAt(b, i*8), *wordAt(b, j*8)
+					n := x / 2
+					set(i, x-n)
+					set(j, y+n)
+				}
+				if p != q {
+					locks[max(p, q)].Unlock()
+				}
+				locks[min(p, q)].Unlock()
+				gate.RUnlock()
+				updates.Add(1)
+			}
+		})
+	}
+	type pair struct {
+		s    *Snapshot
+		want []byte
+	}
+	check := func(p pair) {
+		got := make([]byte, p.s.Size())
+		if _, err := p.s.ReadAt(got, 0); err != nil {
+			t.Error(err)
+			return
+		}
+		sum := uint64(0)
+		from := len(got) - pages*pageSize
+		for i := range words {
+			sum += binary.LittleEndian.Uint64(got[from+i*8:])
+		}
+		if sum != total {
+			t.Errorf("sum %d, want %d", sum, uint64(total))
+		}
+		for i := 0; i < len(got); i += pageSize {
+			if !bytes.Equal(got[i:i+pageSize], p.want[i:i+pageSize]) {
+				t.Errorf("page %d differs", i/pageSize)
+			}
+		}
+	}
+	rng := rand.New(rand.NewPCG(3, 3))
+	var open []pair
+	taken := 0
+	for end := time.Now().Add(*stressFor); time.Now().Before(end) && !t.Failed(); {
+		s, err := a.Snapshot()
+		if err != nil {
+			t.Error(err)
+			break
+		}
+		taken++
+		open = append(open, pair{s, want})
+		if len(open) < 4 {
+			continue
+		}
+		// Two are read at once, then closed in any order.
+		var readers sync.WaitGroup
+		for range 2 {
+			i := rng.IntN(len(open))
+			p := open[i]
+			open = append(open[:i], open[i+1:]...)
+			readers.Go(func() {
+				check(p)
+				if err := p.s.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		readers.Wait()
+	}
+	for _, p := range open {
+		check(p)
+		p.s.Close()
+	}
+	stop.Store(true)
+	wg.Wait()
+	s := a.Stats()
+	t.Logf("%v: %d snapshots, %d updates, %d faults, %d pages taken along, %d left in use",
+		g, taken, updates.Load(), s.Faults, s.Neighbours, s.PreservedPages)
+	if s.PreservedPages != 0 {
+		t.Errorf("%d pages are still preserved", s.PreservedPages)
+	}
+}
+
+// surround makes the surroundings that the environment asks for.
+func surround(t *testing.T, wg *sync.WaitGroup, stop *atomic.Bool) {
+	want := os.Getenv("STRESS")
+	loop := func(name string, do func()) {
+		if !strings.Contains(want, name) {
+			return
+		}
+		wg.Go(func() {
+			for !stop.Load() {
+				do()
+			}
+		})
+	}
+	loop("gc", runtime.GC)
+	loop("memstats", func() {
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		time.Sleep(time.Millisecond)
+	})
+	loop("garbage", func() {
+		keep := make([][]byte, 100)
+		for i := range keep {
+			keep[i] = make([]byte, 1000)
+		}
+		runtime.KeepAlive(keep)
+	})
+	loop("exec", func() {
+		if err := exec.Command("true").Run(); err != nil {
+			t.Error(err)
+			time.Sleep(time.Second)
+		}
+	})
+	if strings.Contains(want, "profile") {
+		runtime.SetCPUProfileRate(5000)
+		if err := pprof.StartCPUProfile(new(bytes.Buffer)); err != nil {
+			t.Error(err)
+		}
+		t.Cleanup(pprof.StopCPUProfile)
+	}
+	if strings.Contains(want, "notify") {
+		c := make(chan os.Signal, 10)
+		signal.Notify(c, syscall.SIGBUS)
+		t.Cleanup(func() { signal.Stop(c) })
+	}
+}
