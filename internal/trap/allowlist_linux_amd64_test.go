@@ -33,16 +33,10 @@ const pkg = "github.com/cowheap/cowheap/internal/trap."
 
 // allowed are the calls out of this package that may appear in the resolver, by
 // build. In general there are none: not even the runtime's memmove.
-//
-// With -race the compiler instruments the wrappers through which assembly calls
-// a Go function (not the functions themselves, which are norace). The two calls
-// note the function on the detector's shadow stack of the interrupted goroutine;
-// that goroutine cannot be inside the detector, which never touches an arena.
-// Coverage of this very package with -race counts by the detector's atomics;
-// nobody but this package's own tests is built so.
+// Coverage of this very package with -race counts by the race detector's
+// atomics; nobody but this package's own tests is built so.
 var allowed = map[string][]string{
-	"race":       {"runtime.racefuncenter", "runtime.racefuncexit"},
-	"race-cover": {"runtime.racefuncenter", "runtime.racefuncexit", "sync/atomic.AddUint32", "sync/atomic.StoreUint32"},
+	"race-cover": {"sync/atomic.AddUint32", "sync/atomic.StoreUint32"},
 }
 
 // roots are what the trampoline calls.

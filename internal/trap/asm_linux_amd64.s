@@ -10,38 +10,50 @@
 // On entry: DI = signal, SI = *siginfo, DX = *ucontext, 0(SP) = the restorer.
 // The kernel puts every register back from ctx on return, so only what the
 // chained handler is entitled to see (DI, SI, DX, SP) is kept.
+//
+// The Go functions are called through func values, with Go's internal calling
+// convention: arguments in AX, BX, CX, result in AX, room for three spilled
+// words above the return address, X15 zero, R14 = g. (Called by name they would go
+// through a wrapper, which -race instruments: it uses R14 before it is set, and
+// enters the race detector, which a faulting sync/atomic operation has not left.)
+// On a thread that is not Go's g is nil: nosplit functions do not look at it.
 TEXT ·trampoline(SB), NOSPLIT|NOFRAME|TOPFRAME, $0
 	NOP  SP                      // vet: the stack is managed by hand here
 	CLD
-	SUBQ $56, SP                 // 0..31: arguments and result; 32..55: DI SI DX
+	SUBQ $56, SP                 // 0..23: spill room; 24: entry; 32..55: DI SI DX
 	MOVQ DI, 32(SP)
 	MOVQ SI, 40(SP)
 	MOVQ DX, 48(SP)
-	MOVQ SI, 0(SP)
-	CALL ·enter(SB)              // enter(info) entry
-	MOVQ 8(SP), AX
+	PXOR X15, X15
+	MOVQ (TLS), R14
+	MOVQ SI, AX
+	MOVQ ·enterFunc(SB), DX
+	CALL (DX)                    // enter(info) entry
 	TESTQ AX, AX
 	JEQ  chain                   // not ours
-	MOVQ AX, 0(SP)               // the arguments of all that follow: entry, info, ctx
-	MOVQ 40(SP), SI
-	MOVQ SI, 8(SP)
-	MOVQ 48(SP), DX
-	MOVQ DX, 16(SP)
-	CALL ·classify(SB)           // classify(entry, info, ctx) class
-	MOVQ 24(SP), AX
+	MOVQ AX, 24(SP)
+	MOVQ 40(SP), BX
+	MOVQ 48(SP), CX
+	MOVQ ·classifyFunc(SB), DX
+	CALL (DX)                    // classify(entry, info, ctx) class
 	CMPQ AX, $2                  // faultMissing
 	JEQ  missing
 	CMPQ AX, $3                  // faultWrite
 	JNE  leave
-	CALL ·writeFault(SB)         // writeFault(entry, info, ctx) answer
-	JMP  leave
+	MOVQ ·writeFaultFunc(SB), DX
+	JMP  resolve
 missing:
-	CALL ·missingFault(SB)       // missingFault(entry, info, ctx) answer
+	MOVQ ·missingFaultFunc(SB), DX
+resolve:
+	MOVQ 24(SP), AX
+	MOVQ 40(SP), BX
+	MOVQ 48(SP), CX
+	CALL (DX)                    // (entry, info, ctx) answer
 leave:
-	MOVQ 0(SP), BX
+	MOVQ 24(SP), BX
 	LOCK
 	DECQ 24(BX)                  // entry.inside
-	CMPQ 24(SP), $0
+	TESTQ AX, AX
 	JEQ  chain                   // ours, and hopeless
 	ADDQ $56, SP
 	RET                          // to the restorer, which runs the instruction again

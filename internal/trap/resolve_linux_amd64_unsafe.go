@@ -103,6 +103,14 @@ func enter(info uint64) uint64 {
 	return 0
 }
 
+// What the trampoline calls, as it finds it.
+var (
+	enterFunc        = enter
+	classifyFunc     = classify
+	writeFaultFunc   = writeFault
+	missingFaultFunc = missingFault
+)
+
 // What classify answers; the trampoline has the numbers, too.
 const (
 	faultHopeless = 0 // for the Go runtime, which will crash
