@@ -57,6 +57,77 @@ func TestAttachWithAnotherLimit(t *testing.T) {
 	}
 }
 
+// TestNothingButTheBytesDecides: an allocator that is attached anew all the time,
+// and so has nothing cached, does what one does that never is.
+func TestNothingButTheBytesDecides(t *testing.T) {
+	ta, twin := newTestAllocator(t, 64<<20), newTestAllocator(t, 64<<20)
+	r := rand.New(rand.NewPCG(41, 42))
+	var live []uint64
+	for round := range 3000 {
+		// Mostly small objects: they need several pages of descriptors.
+		size := 16 + r.Uint64N(100)
+		if r.IntN(4) == 0 {
+			size = sizeMixes[1].size(r) * 2
+		}
+		for range 1 + r.IntN(100) {
+			off, err := ta.alloc(size, 0)
+			off2, err2 := twin.alloc(size, 0)
+			if off != off2 || err != nil || err2 != nil {
+				t.Fatalf("alloc(%d): %#x %v, and %#x %v in the twin", size, off, err, off2, err2)
+			}
+			live = append(live, off)
+		}
+		// More and more, then fewer and fewer, in random order or the first first.
+		for n := r.IntN(30 + 60*(round/1000)); n > 0 && len(live) > 0; n-- {
+			i := 0
+			if round%3 != 0 {
+				i = r.IntN(len(live))
+			}
+			if err := errors.Join(ta.free(live[i]), twin.free(live[i])); err != nil {
+				t.Fatal(err)
+			}
+			live[i] = live[len(live)-1]
+			live = live[:len(live)-1]
+		}
+		if err := twin.attach(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if ta.descPages < 4 {
+		t.Fatalf("%d pages of descriptors: that shows little", ta.descPages)
+	}
+	if !ta.equal(twin) {
+		t.Fatal("not the same bytes")
+	}
+	wantClean(t, ta)
+}
+
+// TestSpanAcrossTheTop: a span that begins in memory used before and ends in
+// fresh memory.
+func TestSpanAcrossTheTop(t *testing.T) {
+	for c := range numClasses {
+		for pages := uint64(9); pages <= 20; pages++ {
+			ta := newTestAllocator(t, 64<<20)
+			dirty := mustAlloc(t, ta, pages<<runPageShift, 0)
+			b := ta.mapping.Bytes(dirty, pages<<runPageShift)
+			for i := range b {
+				b[i] = 0xff
+			}
+			if err := ta.free(dirty); err != nil {
+				t.Fatal(err)
+			}
+			size := uint64(classSizes[c])
+			for n := pages << runPageShift / size * 2; n > 0; n-- {
+				off := mustAlloc(t, ta, size, 0)
+				if i := notZero(ta.mapping.Bytes(off, size)); i >= 0 {
+					t.Fatalf("%d pages were dirty: byte %d of the object of %d at %#x is not zero", pages, i, size, off)
+				}
+			}
+			ta.unmap()
+		}
+	}
+}
+
 func TestAttachRefusesWhatIsNoArena(t *testing.T) {
 	image := func() []byte {
 		ta := newTestAllocator(t, 64<<20)

@@ -135,14 +135,11 @@ func (al *allocator) indexFree(page uint64) {
 	al.setIndexed(indexFree4, page, four)
 }
 
-// dropDescs gives n slots back.
+// dropDescs gives n slots back. They are closed already.
 func (al *allocator) dropDescs(id uint32, n uint64) {
 	page, slot := uint64(id>>8), uint64(id&0xff)
-	head := al.tablePage(tableDescs, page)
-	mask := uint64(1<<n-1) << (slot & 63)
-	room, taken := head+descHeadRoom+slot/64*8, head+descHeadTaken+slot/64*8
-	al.put64(room, al.load64(room)&^mask)
-	al.put64(taken, al.load64(taken)&^mask)
+	taken := al.tablePage(tableDescs, page) + descHeadTaken + slot/64*8
+	al.put64(taken, al.load64(taken)&^((1<<n-1)<<(slot&63)))
 	for i := range n {
 		al.put64(al.descOff(id)+i*descSize, 0)
 		al.put64(al.descOff(id)+i*descSize+8, 0)
