@@ -60,7 +60,7 @@ func TestAttachWithAnotherLimit(t *testing.T) {
 // TestNothingButTheBytesDecides: an allocator that is attached anew all the time,
 // and so has nothing cached, does what one does that never is.
 func TestNothingButTheBytesDecides(t *testing.T) {
-	ta, twin := newTestAllocator(t, 64<<20), newTestAllocator(t, 64<<20)
+	ta, twin := newTestAllocator(t, 1<<30), newTestAllocator(t, 1<<30)
 	r := rand.New(rand.NewPCG(41, 42))
 	var live []uint64
 	for round := range 3000 {

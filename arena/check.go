@@ -127,8 +127,9 @@ func (c *checker) expectZero(from, to uint64) {
 func (c *checker) checkDescPages() {
 	for page := range c.descPages {
 		head := c.tablePage(tableDescs, page)
-		if c.load64(head+descHeadTaken)&(1<<descHeadSlots-1) != 1<<descHeadSlots-1 {
-			c.report(head+descHeadTaken, "the head's own slots are not taken")
+		const own = 1<<descHeadSlots - 1
+		if room, taken := c.load64(head+descHeadRoom), c.load64(head+descHeadTaken); room&own != 0 || taken&own != own {
+			c.report(head, "the head's own slots are marked %#x and %#x", room&own, taken&own)
 		}
 		for slot := uint64(descHeadSlots); slot < 256; slot++ {
 			c.checkDesc(uint32(page<<8|slot), head, slot)
@@ -199,6 +200,9 @@ func (c *checker) checkSpan(id uint32, at uint64, info descInfo) {
 		if other.withStale(0) != info.withPart(uint64(part)).withStale(0) {
 			c.report(at+uint64(part)*descSize+8, "descriptor %#x is %#x, not part %d of the span of %#x", id+part, uint64(other), part, id)
 		}
+	}
+	if kept := uint32(c.load64(classState(info.class()))); kept != id && c.isEmpty(id, shape) {
+		c.report(at, "the span of descriptor %#x has no object, but that kept for reuse is %#x", id, kept)
 	}
 }
 
