@@ -313,6 +313,7 @@ func TestIndexMustDescribeTheWholeFile(t *testing.T) {
 		"more pages than there are": forge(join(good[:index], page, page, page), 2, 6, headerUnit, 0, block2),
 		"block without pages":       forge(good[:index], 2, 3, headerUnit, 0, index-pageSize),
 		"block off a byte":          forge(good[:index], 2, 3, headerUnit, 0, block2+1),
+		"block a byte early":        forge(good[:index], 2, 2, headerUnit, 0, block2-1),
 		"no blocks but bytes":       forge(good[:index], 0, 0, 0, 0, 0),
 		"blocks in reverse":         forge(good[:index], 2, 3, block2, 0, headerUnit),
 		"two regions, one block":    forge(good[:index], 2, 3, headerUnit, block2, block2),

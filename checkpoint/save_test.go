@@ -274,6 +274,29 @@ func TestMachineMayCrashAnywhere(t *testing.T) {
 	}
 }
 
+// TestNameInDoubtPushesOutNothing: a checkpoint whose name may go in a crash does
+// not count towards Keep.
+func TestNameInDoubtPushesOutNothing(t *testing.T) {
+	fsys, d := saves(t)
+	fsys.failAt = operations(t) - 2 // sync of the directory; the removal of the new one follows
+	fsys.fail = func(*operation) (int, error) {
+		fsys.failAt++
+		return 0, syscall.EIO
+	}
+	if _, err := d.Save(t.Context(), state(2), numbered(2)); !errors.Is(err, syscall.EIO) {
+		t.Fatal(err)
+	}
+	fsys.failAt = -1
+	save(t, d, 3)
+	var want []string
+	for _, n := range []int{1, 2, 3} {
+		want = append(want, fileName(numberedID(n)))
+	}
+	if got := files(t, d.Path()); !slices.Equal(got, want) {
+		t.Errorf("directory holds %v, want %v", got, want)
+	}
+}
+
 func TestLeftoverOfTheSameIDIsReplaced(t *testing.T) {
 	d := openTestDir(t, t.TempDir(), DirOptions{}, osFilesystem{})
 	temp := filepath.Join(d.Path(), strings.TrimSuffix(fileName(numberedID(1)), fileSuffix)+tempSuffix)

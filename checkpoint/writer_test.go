@@ -476,6 +476,32 @@ func TestWhatTheFormatCannotHoldIsRefused(t *testing.T) {
 	}
 }
 
+// TestSourceIsNotReadAfterWriteReturned: a snapshot is closed then.
+func TestSourceIsNotReadAfterWriteReturned(t *testing.T) {
+	started, failing := make(chan struct{}), make(chan struct{})
+	src := &recorder{memory: random(4*regionSize, 1)}
+	src.onRead = func(end int64) {
+		if end == 3*regionSize {
+			close(started)
+			<-failing
+			for range 1000 {
+				runtime.Gosched() // so that a Write that does not wait has returned
+			}
+		}
+	}
+	_, err := Write(t.Context(), writerFunc(func(p []byte) (int, error) {
+		if len(p) < block.MaxSize {
+			return len(p), nil
+		}
+		<-started
+		close(failing)
+		return 0, io.ErrClosedPipe
+	}), src, WriteOptions{})
+	if reading := src.readers.Load(); !errors.Is(err, io.ErrClosedPipe) || reading != 0 {
+		t.Fatalf("%v; %d reads go on", err, reading)
+	}
+}
+
 func TestNoGoroutineIsLeftBehind(t *testing.T) {
 	before := runtime.NumGoroutine()
 	src := random(6*regionSize, 0.5)
