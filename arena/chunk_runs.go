@@ -78,8 +78,11 @@ func (f *runFinder) scanTable(i uint64) {
 			continue
 		}
 		for c := g * 64; c < (g+1)*64 && !f.found; c++ {
-			if f.enter(f.al.load64(table+c*8), chunkPages) {
-				f.scanChunk(i*256 + c)
+			chunk := i*256 + c
+			if chunk >= f.al.chunks {
+				f.enter(0, chunkPages) // free, whatever a stray write left there
+			} else if f.enter(f.al.load64(table+c*8), chunkPages) {
+				f.scanChunk(chunk)
 			}
 		}
 	}
