@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/cowheap/cowheap/arena"
+	"github.com/cowheap/cowheap/checkpoint"
 )
 
 // The errors that callers test for with errors.Is. What an error message adds
@@ -24,6 +25,12 @@ var (
 	// ErrConcurrentWrite: somebody wrote to the heap outside Update while a
 	// snapshot was taken. The snapshot was discarded.
 	ErrConcurrentWrite = arena.ErrConcurrentWrite
+
+	// ErrNoDir: the heap was made without a directory. Use Open, or
+	// Snapshot.WriteTo.
+	ErrNoDir = errors.New("the heap has no directory: make it by Open, or use Snapshot.WriteTo")
+	// ErrLocked: another process, or another heap of this one, has the directory.
+	ErrLocked = checkpoint.ErrLocked
 
 	// ErrNested: the goroutine is inside an Update or a View of this heap
 	// already. It would wait for itself as soon as a snapshot is asked for.

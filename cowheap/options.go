@@ -1,0 +1,81 @@
+package cowheap
+
+import (
+	"fmt"
+
+	"github.com/cowheap/cowheap/arena"
+	"github.com/cowheap/cowheap/checkpoint"
+	"github.com/cowheap/cowheap/restore"
+)
+
+// Options say how a heap is made or opened. The zero value is good, and nil is
+// the zero value.
+type Options struct {
+	// MaxSize is the address space reserved, in bytes. It costs nothing until
+	// used. Default 64 GiB.
+	MaxSize int64
+	// Guard is how first writes after a snapshot are noticed. Default
+	// arena.GuardAuto: the first that works here. One asked for by name that
+	// does not work is an error that says why, and the remedy.
+	Guard arena.Guard
+	// MaxPreserved bounds the memory for old pages that open snapshots need, in
+	// bytes, over all of them. When it is used up snapshots are given up, the
+	// oldest first: reading one answers ErrOverrun. Writers never wait. Default:
+	// as much as is in use, so that one snapshot is never overrun.
+	MaxPreserved int64
+	// Lazy makes Open return before the pages are read: they come in as they are
+	// touched, and the rest in the background. A damaged page then crashes the
+	// program that touches it, with file and offset named. Default: eager,
+	// everything verified before Open returns. Where GuardAuto finds no guard
+	// that can be lazy, Open is eager.
+	Lazy bool
+	// NoPrefetch leaves a lazy restore to the pages that are touched and to
+	// Populate. Default: the rest comes in in the background.
+	NoPrefetch bool
+	// Keep is how many checkpoints the directory keeps. Default 2: one to
+	// restore, one to fall back to.
+	Keep int
+	// Seed is that of the hash of map keys, for a new heap; a restored one has
+	// its own. Game peers and replicas choose one, so that their heaps are the
+	// same byte by byte. Default 0: random.
+	Seed uint64
+	// HugePages asks for transparent huge pages. Default off; see arena.Options.
+	HugePages bool
+	// FaultPages is how many pages a first write preserves, a power of two up
+	// to 512, for tests and measurements. Default: chosen by measurement.
+	FaultPages int
+	// Progress is told of long work: bytes done of how many, while a checkpoint
+	// is restored or written. Its calls for one piece of work do not overlap.
+	// Default: nobody is told.
+	Progress func(done, total int64)
+}
+
+// orDefault is o, or the zero value for nil.
+func orDefault(o *Options) (Options, error) {
+	if o == nil {
+		return Options{}, nil
+	}
+	if o.Keep < 0 {
+		return Options{}, fmt.Errorf("Keep %d is negative", o.Keep)
+	}
+	return *o, nil
+}
+
+func (o *Options) arena(hold func() (func(), error)) arena.Options {
+	return arena.Options{
+		MaxSize:      o.MaxSize,
+		Guard:        o.Guard,
+		MaxPreserved: o.MaxPreserved,
+		HugePages:    o.HugePages,
+		FaultPages:   o.FaultPages,
+		Hold:         hold,
+	}
+}
+
+func (o *Options) restore(hold func() (func(), error)) restore.Options {
+	return restore.Options{Arena: o.arena(hold), Progress: o.Progress, NoPrefetch: o.NoPrefetch}
+}
+
+func (o *Options) dir() checkpoint.DirOptions {
+	return checkpoint.DirOptions{Keep: o.Keep}
+}

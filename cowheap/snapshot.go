@@ -1,0 +1,117 @@
+package cowheap
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/google/uuid"
+
+	"github.com/cowheap/cowheap/arena"
+	"github.com/cowheap/cowheap/checkpoint"
+)
+
+// Snapshot is a heap's content at one instant. It costs what is written after
+// it, and nothing that is read. Close it: it belongs to its caller. All methods
+// may be called by any goroutine at any time.
+type Snapshot struct {
+	h  *Heap
+	s  *arena.Snapshot
+	id uuid.UUID // of the checkpoints made of it; uuid.Nil without a directory
+}
+
+// Snapshot freezes the heap as it is at an instant during the call: it waits
+// for the Updates that run, holds new ones off for the pause, and returns.
+// Several snapshots may be open. Errors: ErrNested, ErrClosed, ErrConcurrentWrite
+// when somebody wrote to the heap's memory outside Update, and what the system
+// answers when it refuses memory.
+func (h *Heap) Snapshot() (*Snapshot, error) {
+	if h.sp.gate.holdsCaller() {
+		return nil, ErrNested
+	}
+	s, err := h.a.Snapshot()
+	if err != nil {
+		return nil, err
+	}
+	snap := &Snapshot{h: h, s: s}
+	if h.dir != nil {
+		// An ID of now, so that checkpoints sort as their snapshots were taken.
+		if snap.id, err = h.dir.NewID(); err != nil {
+			_ = s.Close()
+			return nil, fmt.Errorf("making an ID: %w", err)
+		}
+	}
+	return snap, nil
+}
+
+// Size is the number of bytes frozen.
+func (s *Snapshot) Size() int64 { return s.s.Size() }
+
+// ReadAt reads the heap's bytes as of the instant, by the rules of io.ReaderAt.
+// Errors: ErrClosed, ErrOverrun.
+func (s *Snapshot) ReadAt(p []byte, off int64) (int, error) { return s.s.ReadAt(p, off) }
+
+// SnapshotStats says what a snapshot has cost so far.
+type SnapshotStats = arena.SnapshotStats
+
+// Stats may be called after Close, too.
+func (s *Snapshot) Stats() SnapshotStats { return s.s.Stats() }
+
+// Close gives the preserved pages back. It is idempotent, ends a WriteTo, Save or
+// ReadAt that runs with ErrClosed, and may be called inside Update.
+func (s *Snapshot) Close() error { return s.s.Close() }
+
+// WriteTo writes a full checkpoint of the snapshot to w, from front to back,
+// and returns the number of bytes written. Restore reads it, and so does Open as
+// a file of its directory. Close from another goroutine cancels it, but does not
+// interrupt a Write of w that blocks: close that too. Errors: ErrClosed,
+// ErrOverrun, and w's.
+func (s *Snapshot) WriteTo(w io.Writer) (int64, error) {
+	roots, err := readRoots(s.s, s.h.super)
+	if err != nil {
+		return 0, err
+	}
+	c := &counter{w: w}
+	_, err = checkpoint.Write(context.Background(), c, readOnly{s.s}, checkpoint.WriteOptions{
+		ID: s.id, Roots: roots, Progress: s.h.opts.Progress,
+	})
+	return c.n, translate(err)
+}
+
+type counter struct {
+	w io.Writer
+	n int64
+}
+
+func (c *counter) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	c.n += int64(n)
+	return n, err
+}
+
+// Save writes a full checkpoint of the snapshot into the heap's directory, and
+// returns when it survives a crash of the machine. The oldest checkpoints are
+// then removed, until Options.Keep are left. On an error the directory is as it
+// was. ErrNoDir without a directory.
+func (s *Snapshot) Save(ctx context.Context) (checkpoint.Info, error) {
+	return s.save(ctx, readOnly{s.s})
+}
+
+// save saves what src reads of the snapshot.
+func (s *Snapshot) save(ctx context.Context, src checkpoint.Source) (checkpoint.Info, error) {
+	if s.h.dir == nil {
+		return checkpoint.Info{}, ErrNoDir
+	}
+	roots, err := readRoots(s.s, s.h.super)
+	if err != nil {
+		return checkpoint.Info{}, err
+	}
+	info, err := s.h.dir.Save(ctx, src, checkpoint.WriteOptions{
+		ID: s.id, Roots: roots, Progress: s.h.opts.Progress,
+	})
+	return info, translate(err)
+}
+
+// readOnly hides that a snapshot can be told what is not needed any more: its
+// caller may want to read it again.
+type readOnly struct{ checkpoint.Source }
