@@ -1,0 +1,226 @@
+package cowheap
+
+import "unsafe"
+
+// A map is an extendible hash table (Fagin and others, 1979) of Swiss tables, as
+// Go's own maps are: a directory, chosen from by the highest bits of the hash,
+// leads to tables of at most 1024 slots. A full table is split in two, and if
+// need be the directory doubled. So no insertion moves more than one table, in
+// place of half of the heap, and an Update that inserts does not become a long
+// pause for the snapshot that waits for it.
+//
+// mapHeader is a Map without its types.
+type mapHeader struct {
+	dir   uint64 // offset of the directory, or at depth 0 of the only table; 0: no table
+	count uint64 // entries
+	// moves counts when entries were moved to other slots, epoch when all were
+	// dropped. They tell iterators.
+	moves uint32
+	epoch uint32
+	flag  writerFlag
+	depth uint32 // the directory has 1<<depth offsets of tables
+}
+
+// mapTable is what a table begins with. Its groups follow.
+type mapTable struct {
+	used  uint32 // entries
+	left  uint32 // empty slots that may still be taken: one in eight stays, in all groups but an only one
+	mask  uint32 // number of groups - 1; the number is a power of two
+	depth uint32 // highest bits of the hash that all entries share; several places in the directory lead here if it is less than the directory's
+}
+
+const (
+	tableHead = 16
+
+	mapName = "Map"
+)
+
+// asMap is the Map at p.
+//
+// Preconditions: there is one.
+func asMap(p unsafe.Pointer) *mapHeader { return (*mapHeader)(p) }
+
+// table is the table for a hash.
+//
+// Preconditions: there is a table.
+func (h *mapHeader) table(m *Mem, hash uint64) *mapTable {
+	return (*mapTable)(m.at(h.tableOff(m, hash)))
+}
+
+func (h *mapHeader) tableOff(m *Mem, hash uint64) uint64 {
+	if h.depth == 0 {
+		return h.dir
+	}
+	return *(*uint64)(m.at(h.dir + 8*dirIndex(hash, h.depth)))
+}
+
+// dirIndex is the place in a directory for a hash.
+//
+// Preconditions: depth > 0.
+func dirIndex(hash uint64, depth uint32) uint64 {
+	return hash >> ((64 - depth) & 63)
+}
+
+// group is the control word of group i, in front of its slots.
+func (t *mapTable) group(mt *mapType, i uint64) *ctrlWord {
+	return (*ctrlWord)(unsafe.Add(unsafe.Pointer(t), tableHead+i*mt.groupSize))
+}
+
+// slot is slot i of a group.
+func (mt *mapType) slot(group *ctrlWord, i uint64) unsafe.Pointer {
+	return unsafe.Add(unsafe.Pointer(group), ctrlSize+i*mt.slotSize)
+}
+
+// value is the value of a slot's entry.
+func (mt *mapType) value(m *Mem, slot unsafe.Pointer) unsafe.Pointer {
+	p := unsafe.Add(slot, mt.valAt)
+	if mt.apart {
+		return m.at(*(*uint64)(p))
+	}
+	return p
+}
+
+// tableSize is the size in bytes of a table.
+func (mt *mapType) tableSize(groups uint64) uint64 { return tableHead + groups*mt.groupSize }
+
+// maxLoad is how many slots of a table may be taken. An only group may be full:
+// a search ends there anyway.
+func maxLoad(groups uint64) uint64 {
+	if groups == 1 {
+		return groupSlots
+	}
+	return groups * (groupSlots - 1)
+}
+
+// newTable allocates a table without entries.
+func (m *Mem) newTable(mt *mapType, groups uint64, depth uint32) (off uint64, err error) {
+	off, err = m.alloc(mt.tableSize(groups), 8)
+	if err != nil {
+		return 0, err
+	}
+	*(*mapTable)(m.at(off)) = mapTable{
+		left:  uint32(maxLoad(groups)),
+		mask:  uint32(groups - 1),
+		depth: depth,
+	}
+	return off, nil
+}
+
+// search goes through the groups of a table in the order in which a hash looks
+// at them: every group once, by triangular steps.
+type search struct {
+	at, step, mask uint64
+}
+
+func (t *mapTable) search(hash uint64) search {
+	mask := uint64(t.mask)
+	return search{at: homeOf(hash) & mask, mask: mask}
+}
+
+// next moves on to the next group. It returns false after the last.
+func (s *search) next() bool {
+	s.step++
+	s.at = (s.at + s.step) & s.mask
+	return s.step <= s.mask
+}
+
+// find returns the slot of the key at k, or nil.
+func (h *mapHeader) find(m *Mem, mt *mapType, k unsafe.Pointer, hash uint64) unsafe.Pointer {
+	if h.dir == 0 {
+		return nil
+	}
+	switch mt.class {
+	case keyWord8:
+		return findWord[uint64](h, m, mt, k, hash)
+	case keyWord4:
+		return findWord[uint32](h, m, mt, k, hash)
+	case keyWord2:
+		return findWord[uint16](h, m, mt, k, hash)
+	case keyWord1:
+		return findWord[uint8](h, m, mt, k, hash)
+	case keyText:
+		if s := goText(k); len(s) <= maxShortText {
+			return h.findShortText(m, mt, s, hash)
+		}
+	}
+	return h.findBytes(m, mt, k, hash)
+}
+
+// findWord is find for keys that are a number.
+func findWord[W uint8 | uint16 | uint32 | uint64](h *mapHeader, m *Mem, mt *mapType, k unsafe.Pointer, hash uint64) unsafe.Pointer {
+	key, tag := *(*W)(k), tagOf(hash)
+	t := h.table(m, hash)
+	for s := t.search(hash); ; {
+		group := t.group(mt, s.at)
+		c := *group
+		for match := c.tagged(tag); match != 0; match = match.rest() {
+			if slot := mt.slot(group, match.first()); *(*W)(slot) == key {
+				return slot
+			}
+		}
+		if c.empty() != 0 || !s.next() {
+			return nil
+		}
+	}
+}
+
+// findShortText is find for text that slots hold themselves.
+func (h *mapHeader) findShortText(m *Mem, mt *mapType, key string, hash uint64) unsafe.Pointer {
+	want, tag := shortText(key), tagOf(hash)
+	t := h.table(m, hash)
+	for s := t.search(hash); ; {
+		group := t.group(mt, s.at)
+		c := *group
+		for match := c.tagged(tag); match != 0; match = match.rest() {
+			if slot := mt.slot(group, match.first()); *(*textKey)(slot) == want {
+				return slot
+			}
+		}
+		if c.empty() != 0 || !s.next() {
+			return nil
+		}
+	}
+}
+
+// findBytes is find for all other keys.
+func (h *mapHeader) findBytes(m *Mem, mt *mapType, k unsafe.Pointer, hash uint64) unsafe.Pointer {
+	tag := tagOf(hash)
+	t := h.table(m, hash)
+	for s := t.search(hash); ; {
+		group := t.group(mt, s.at)
+		c := *group
+		for match := c.tagged(tag); match != 0; match = match.rest() {
+			if slot := mt.slot(group, match.first()); mt.isKey(m, slot, k) {
+				return slot
+			}
+		}
+		if c.empty() != 0 || !s.next() {
+			return nil
+		}
+	}
+}
+
+// isKey reports whether the key in a slot is the one at k.
+func (mt *mapType) isKey(m *Mem, slot, k unsafe.Pointer) bool {
+	switch mt.class {
+	case keyText:
+		return m.textIs(slot, goText(k))
+	case keyMixed:
+		return mt.isMixed(m, slot, k)
+	}
+	return rawText(slot, mt.keySize) == rawText(k, mt.keySize)
+}
+
+// freeSlot returns the first slot on a hash's way that has no entry. It returns
+// nil if all have one, which only happens in an only group.
+func (t *mapTable) freeSlot(mt *mapType, hash uint64) (group *ctrlWord, slot uint64) {
+	for s := t.search(hash); ; {
+		group := t.group(mt, s.at)
+		if free := group.free(); free != 0 {
+			return group, free.first()
+		}
+		if !s.next() {
+			return nil, 0
+		}
+	}
+}

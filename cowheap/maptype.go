@@ -1,0 +1,151 @@
+package cowheap
+
+import "reflect"
+
+// mapType is what the code of maps, which is not generic, needs to know of a
+// Map's key and value type. The sizes in it are part of the format: both types
+// are in the recorded layout, and these follow from them.
+type mapType struct {
+	class   keyClass
+	keySize uint64 // bytes of a key in a slot, the same as of K
+	parts   []keyPart
+
+	val *typeInfo
+	// apart: values are allocations of their own, and slots hold their offsets.
+	// Large values would make groups large, move far at every growth, and leave
+	// room for eight of them where there is one.
+	apart bool
+
+	valAt     uint64 // bytes from a slot to its value, or to the value's offset
+	slotSize  uint64
+	groupSize uint64
+	maxGroups uint64 // of a table, before it is split
+}
+
+// keyClass says how keys are hashed and compared.
+type keyClass uint8
+
+const (
+	keyWord8 keyClass = iota // 8 bytes, as a number
+	keyWord4
+	keyWord2
+	keyWord1
+	keyBytes // as many bytes as a key has
+	keyText  // a Go string
+	keyMixed // a struct or an array with Go strings in it
+)
+
+// keyPart is a part of a mixed key: a Go string, or bytes up to the next one.
+type keyPart struct {
+	off  uint64
+	n    uint64
+	text bool
+}
+
+const (
+	groupSlots = 8
+	ctrlSize   = 8 // of the control word in front of a group's slots
+
+	// maxInline is the largest value that is kept in its slot, in bytes.
+	maxInline = 128
+	// A table is split once it has 128 groups or takes maxTable bytes, but not
+	// below 4 groups: so an insertion moves at most 1024 entries or 64 KiB.
+	maxTable       = 64 << 10
+	mostGroups     = 128
+	leastMaxGroups = 4
+)
+
+var mapTypes typeTable[mapType]
+
+// mapTypeOf returns the mapType of Map[K, V].
+func mapTypeOf[K comparable, V any]() *mapType {
+	word := typeWord[Map[K, V]]()
+	if mt := mapTypes.get(word); mt != nil {
+		return mt
+	}
+	describeMu.Lock()
+	defer describeMu.Unlock()
+	return mapTypes.add(word, describeMapLocked(reflect.TypeFor[K](), reflect.TypeFor[V]()))
+}
+
+// describedMaps holds the mapTypes by key and value type, like described.
+var describedMaps = map[[2]reflect.Type]*mapType{}
+
+// describeMapLocked works out a mapType.
+//
+// Preconditions: describeMu is held.
+func describeMapLocked(key, val reflect.Type) *mapType {
+	if mt := describedMaps[[2]reflect.Type{key, val}]; mt != nil {
+		return mt
+	}
+	mt := &mapType{keySize: uint64(key.Size())}
+	describedMaps[[2]reflect.Type{key, val}] = mt
+	mt.val = describeLocked(val)
+	mt.describeKey(key)
+
+	size, align := mt.val.size, mt.val.align
+	if mt.apart = size > maxInline; mt.apart {
+		size, align = 8, 8
+	}
+	mt.valAt = (mt.keySize + align - 1) &^ (align - 1)
+	align = max(align, uint64(key.Align()))
+	mt.slotSize = max(1, (mt.valAt+size+align-1)&^(align-1))
+	mt.groupSize = ctrlSize + groupSlots*mt.slotSize
+	mt.groupSize = (mt.groupSize + 7) &^ 7 // control words are aligned
+	mt.maxGroups = mostGroups
+	for mt.maxGroups > leastMaxGroups && mt.maxGroups*mt.groupSize > maxTable {
+		mt.maxGroups /= 2
+	}
+	return mt
+}
+
+func (mt *mapType) describeKey(t reflect.Type) {
+	if t.Kind() == reflect.String {
+		mt.class = keyText
+		return
+	}
+	mt.addParts(t, 0)
+	for _, p := range mt.parts {
+		if p.text {
+			mt.class = keyMixed
+			return
+		}
+	}
+	mt.parts = nil
+	switch mt.keySize {
+	case 8:
+		mt.class = keyWord8
+	case 4:
+		mt.class = keyWord4
+	case 2:
+		mt.class = keyWord2
+	case 1:
+		mt.class = keyWord1
+	default:
+		mt.class = keyBytes
+	}
+}
+
+// addParts appends the parts of a key of type t at offset off. Bytes next to
+// each other are one part.
+func (mt *mapType) addParts(t reflect.Type, off uint64) {
+	switch {
+	case t.Kind() == reflect.String:
+		mt.parts = append(mt.parts, keyPart{off: off, n: uint64(t.Size()), text: true})
+	case t.Kind() == reflect.Struct:
+		for i := range t.NumField() {
+			f := t.Field(i)
+			mt.addParts(f.Type, off+uint64(f.Offset))
+		}
+	case t.Kind() == reflect.Array:
+		for i := range t.Len() {
+			mt.addParts(t.Elem(), off+uint64(i)*uint64(t.Elem().Size()))
+		}
+	case t.Size() > 0:
+		if n := len(mt.parts); n > 0 && !mt.parts[n-1].text {
+			mt.parts[n-1].n += uint64(t.Size()) // keys have no padding
+			return
+		}
+		mt.parts = append(mt.parts, keyPart{off: off, n: uint64(t.Size())})
+	}
+}

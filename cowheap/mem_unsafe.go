@@ -1,0 +1,111 @@
+package cowheap
+
+import (
+	"fmt"
+	"unsafe"
+)
+
+// Mem is the way to a heap's memory from inside Update or View, and valid until
+// the function that it was passed to returns.
+//
+// Goroutines that the function waits for may use it too: to read, to write
+// through pointers that they share out among themselves, and one at a time to
+// Alloc, to Free and to change containers.
+type Mem struct {
+	base    unsafe.Pointer // of the arena's reservation
+	size    uint64         // bytes of the reservation
+	secrets                // of the hash of map keys
+
+	space *space
+	slot  int  // in the gate
+	view  bool // inside View: nothing may be changed
+	gone  bool // the function has returned; set with the invariants tag only
+
+	_ [56]byte // two cache lines: neighbours are changed by other processors
+}
+
+// at is the address of offset off.
+//
+// Preconditions: off was handed out by the arena, so it is below m.size.
+func (m *Mem) at(off uint64) unsafe.Pointer {
+	return unsafe.Add(m.base, off)
+}
+
+// bytes are the n bytes from offset off on.
+//
+// Preconditions: they belong to one allocation.
+func (m *Mem) bytes(off, n uint64) []byte {
+	return unsafe.Slice((*byte)(m.at(off)), n)
+}
+
+// text is the n bytes from offset off on as a string, without a copy.
+//
+// Preconditions: they belong to one allocation and do not change while the
+// string is used.
+func (m *Mem) text(off, n uint64) string {
+	return unsafe.String((*byte)(m.at(off)), n)
+}
+
+// holds reports whether p points into m's reservation.
+func (m *Mem) holds(p unsafe.Pointer) bool {
+	return uint64(uintptr(p))-uint64(uintptr(m.base)) < m.size
+}
+
+// alloc allocates zeroed memory.
+func (m *Mem) alloc(size, align uint64) (off uint64, err error) {
+	if invariants {
+		m.mustBeInside()
+	}
+	if m.view {
+		return 0, ErrReadOnly
+	}
+	return m.space.arena.Alloc(size, align)
+}
+
+// release frees what a container or a root holds. That fails only if somebody
+// freed it behind the container's back or wrote over it, and then every further
+// step makes it worse.
+func (m *Mem) release(off uint64) {
+	if err := m.space.arena.Free(off); err != nil {
+		panic(fmt.Sprintf("cowheap: memory of a container is damaged, or was freed through a stale Ref: %v", err))
+	}
+}
+
+// mustChange panics unless m may change the container at p, which is to say
+// that p is in m's heap and m comes from Update. op names the method.
+func (m *Mem) mustChange(p unsafe.Pointer, op string) {
+	if m.view {
+		panic("cowheap: " + op + " inside View: use Update")
+	}
+	m.mustHold(p, op)
+}
+
+// mustHold panics unless p is in m's heap.
+func (m *Mem) mustHold(p unsafe.Pointer, op string) {
+	if !m.holds(p) {
+		foreignReceiver(op)
+	}
+	if invariants {
+		m.mustBeInside()
+	}
+}
+
+// foreignReceiver is apart so that mustHold inlines.
+func foreignReceiver(op string) {
+	panic("cowheap: " + op + " of a container that is not in this Mem's heap: containers live in the heap's memory, where Alloc and Root put them, and must not be copied")
+}
+
+// mustBeInside panics if the function that m was passed to has returned.
+func (m *Mem) mustBeInside() {
+	if m.gone {
+		panic("cowheap: a Mem was used after its Update or View has returned")
+	}
+}
+
+// mustRefer is what Ref.Ptr checks with the invariants tag.
+func (m *Mem) mustRefer(off, size uint64) {
+	m.mustBeInside()
+	if high := m.space.arena.High(); off >= high || size > high-off {
+		panic(fmt.Sprintf("cowheap: a Ref of another heap: offset %#x, and %#x bytes are in use here", off, high))
+	}
+}

@@ -1,0 +1,103 @@
+package cowheap
+
+import (
+	"sync"
+	"sync/atomic"
+	"unsafe"
+)
+
+// backing is what the typed layer stands on: an arena, or in tests something
+// simpler. All methods may be called from many goroutines.
+type backing interface {
+	Base() unsafe.Pointer
+	High() uint64 // bytes [0, High) are in use; never less than before while Updates run
+	Alloc(size, align uint64) (off uint64, err error)
+	Free(off uint64) error
+	SizeOf(off uint64) (uint64, error)
+	Root() uint64
+	SetRoot(off uint64)
+	PrepareRead(off, n uint64) error
+	PrepareWrite(off, n uint64) error
+}
+
+// space is a heap's memory as typed data: what all Mems of the heap share. Call
+// format or attach before anything else.
+type space struct {
+	arena backing
+	base  unsafe.Pointer
+	size  uint64 // bytes of address space from base on
+	gate  *gate
+	mems  []Mem // by slot
+	secrets
+
+	rootMu sync.Mutex // held while the directory of roots is walked or changed
+	// known holds the roots that were compared already. Maps are not changed
+	// once they are in here.
+	known atomic.Pointer[map[rootKey]uint64]
+}
+
+// newSpace makes a space of the size bytes of address space that arena manages.
+func newSpace(arena backing, size uint64) *space {
+	s := &space{arena: arena, base: arena.Base(), size: size, gate: newGate()}
+	s.mems = make([]Mem, s.gate.slots())
+	for i := range s.mems {
+		s.mems[i] = s.newMem(i)
+	}
+	return s
+}
+
+func (s *space) newMem(slot int) Mem {
+	return Mem{base: s.base, size: s.size, secrets: s.secrets, space: s, slot: slot}
+}
+
+// setSeed makes the hash of map keys that of seed.
+//
+// Preconditions: nobody is inside the gate.
+func (s *space) setSeed(seed uint64) {
+	s.secrets = newSecrets(seed)
+	for i := range s.mems {
+		s.mems[i].secrets = s.secrets
+	}
+}
+
+// update runs fn as an Update. See Heap.Update.
+func (s *space) update(fn func(m *Mem) error) error {
+	m, err := s.enter(passUpdate)
+	if err != nil {
+		return err
+	}
+	defer s.leave(m) // also if fn panics
+	return fn(m)
+}
+
+// view runs fn as a View. See Heap.View.
+func (s *space) view(fn func(m *Mem) error) error {
+	m, err := s.enter(passView)
+	if err != nil {
+		return err
+	}
+	defer s.leave(m)
+	return fn(m)
+}
+
+func (s *space) enter(kind passage) (*Mem, error) {
+	slot, err := s.gate.enter(kind)
+	if err != nil {
+		return nil, err
+	}
+	if slot == spillSlot || invariants {
+		m := s.newMem(slot)
+		m.view = kind == passView
+		return &m, nil
+	}
+	m := &s.mems[slot]
+	m.view = kind == passView
+	return m, nil
+}
+
+func (s *space) leave(m *Mem) {
+	if invariants {
+		m.gone = true
+	}
+	s.gate.leave(m.slot)
+}

@@ -1,0 +1,42 @@
+package cowheap
+
+import "sync/atomic"
+
+// writerFlag is the word in a container that shows a second writer, or a reader
+// beside a writer, as the flag in Go's maps does: the race detector does not see
+// a heap's memory. It is 0 whenever nobody writes, so also in every snapshot.
+//
+// It finds what overlaps in time and makes nothing safe.
+type writerFlag struct {
+	word uint32 // a plain word: containers have to be copied inside the arena
+}
+
+// begin marks the container as being written. It panics if it is already.
+func (f *writerFlag) begin(container string) {
+	if !atomic.CompareAndSwapUint32(&f.word, 0, 1) {
+		panic("cowheap: concurrent writes to a " + container + ": hold a lock of your own inside Update")
+	}
+}
+
+// end takes the mark away.
+func (f *writerFlag) end() {
+	atomic.StoreUint32(&f.word, 0)
+}
+
+// check panics if the container is being written.
+func (f *writerFlag) check(container string) {
+	if atomic.LoadUint32(&f.word) != 0 {
+		f.readWhileWritten(container)
+	}
+}
+
+// readWhileWritten is apart so that check inlines.
+func (f *writerFlag) readWhileWritten(container string) {
+	panic("cowheap: concurrent read and write of a " + container + ": hold a lock of your own inside Update and View")
+}
+
+// noCopy has go vet report copies of what holds it.
+type noCopy struct{}
+
+func (*noCopy) Lock()   {}
+func (*noCopy) Unlock() {}
