@@ -4,6 +4,7 @@
 //	go run ./bench                       lists the cases
 //	go run ./bench pause fault           runs two of them
 //	go run ./bench -json -size 1GiB all  runs all; one JSON object a line
+//	go run ./bench -only busy fault      measures some variants of one
 //	go run ./bench -quick -rounds 1 all  small sizes: does everything still run?
 //
 // The words:

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"time"
 )
 
 // errSystem is why nothing that stands on userfaultfd can be measured here.
@@ -14,6 +15,8 @@ var errSystem = fmt.Errorf("this case needs Linux; on %s there is no userfaultfd
 func openSeed(Setup) (Bench, error)  { return nil, errSystem }
 func openPause(Setup) (Bench, error) { return nil, errSystem }
 func openFault(Setup) (Bench, error) { return nil, errSystem }
+
+func (b *restoreBench) copy() (time.Duration, error) { return 0, errSystem }
 
 // pin does nothing: where a thread runs is not this program's to say here.
 func pin(int) (unpin func() error, err error) { return func() error { return nil }, nil }

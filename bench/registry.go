@@ -6,5 +6,7 @@ func cases() []*Case {
 		seedCase(),
 		pauseCase(),
 		faultCase(),
+		checkpointCase(),
+		restoreCase(),
 	}
 }

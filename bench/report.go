@@ -31,7 +31,11 @@ func (r *Report) measured() bool {
 // writeTable is the report for people.
 func (r *Report) writeTable(w io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %s (%v, %d rounds)\n", r.Case.Name, r.Case.About, r.Size, r.Rounds)
+	rounds := "1 round"
+	if r.Rounds != 1 {
+		rounds = fmt.Sprintf("%d rounds", r.Rounds)
+	}
+	fmt.Fprintf(&b, "%s: %s (%v, %s)\n", r.Case.Name, r.Case.About, r.Size, rounds)
 	if r.Quick {
 		b.WriteString("-quick: this shows that it runs; the figures mean nothing\n")
 	}
