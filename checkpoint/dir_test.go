@@ -203,7 +203,7 @@ func TestNameWithoutFileIsDamage(t *testing.T) {
 
 func TestForeignFilesAreLeftAlone(t *testing.T) {
 	path := t.TempDir()
-	foreign := []string{"notes.txt", "x.cowheap", "x.cowheap.tmp", strings.ToUpper(fileName(testID)), fileName(testID) + "~", "." + fileName(testID), "0" + fileName(testID)}
+	foreign := []string{"notes.txt", "x.cowheap", "x.cowheap.tmp", strings.ToUpper(strings.TrimSuffix(fileName(testID), fileSuffix)) + fileSuffix, fileName(testID) + "~", "." + fileName(testID), "0" + fileName(testID)}
 	for _, name := range foreign {
 		if err := os.WriteFile(filepath.Join(path, name), []byte("mine"), 0o600); err != nil {
 			t.Fatal(err)

@@ -112,8 +112,8 @@ type output struct {
 }
 
 func (o *output) write(b []byte) error {
-	if err := cancelled(o.ctx); err != nil {
-		return o.fail(err)
+	if err := o.cancelled(); err != nil {
+		return err
 	}
 	n, err := o.w.Write(b)
 	if n < 0 || n > len(b) {
@@ -124,6 +124,13 @@ func (o *output) write(b []byte) error {
 		err = io.ErrShortWrite
 	}
 	if err != nil {
+		return o.fail(err)
+	}
+	return nil
+}
+
+func (o *output) cancelled() error {
+	if err := cancelled(o.ctx); err != nil {
 		return o.fail(err)
 	}
 	return nil
@@ -198,18 +205,17 @@ func writeBlocks(out *output, src Source, info *Info, progress func(done, total 
 	}()
 
 	for region := range regions {
-		var f filled
-		select {
-		case f = <-full:
-		case <-out.ctx.Done():
-			return nil, out.fail(cancelled(out.ctx))
-		}
+		f := <-full
 		err := f.err
-		if err == nil && f.size > 0 {
+		switch {
+		case err != nil:
+		case f.size > 0:
 			offsets[region] = out.done
 			info.Blocks++
 			info.Pages += int64(f.pages)
 			err = out.write(f.buf[:f.size])
+		default:
+			err = out.cancelled()
 		}
 		empty <- f.buf
 		if err != nil {

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/cowheap/cowheap/internal/block"
@@ -395,6 +396,16 @@ func TestCancelledContextEndsTheWrite(t *testing.T) {
 	}
 }
 
+// TestCancelledContextEndsARowOfZeros: where nothing is written, no write sees it.
+func TestCancelledContextEndsARowOfZeros(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	calls := 0
+	opts := WriteOptions{Progress: func(done, total int64) { calls++; cancel() }}
+	if _, err := Write(ctx, io.Discard, make(memory, 20*regionSize), opts); !errors.Is(err, context.Canceled) || calls != 1 {
+		t.Fatalf("%v after %d regions", err, calls)
+	}
+}
+
 // brokenSource fails at an offset, or gives less than it was asked for.
 type brokenSource struct {
 	memory
@@ -502,32 +513,23 @@ func TestSourceIsNotReadAfterWriteReturned(t *testing.T) {
 	}
 }
 
+// TestNoGoroutineIsLeftBehind fails with a deadlock if one is.
 func TestNoGoroutineIsLeftBehind(t *testing.T) {
-	before := runtime.NumGoroutine()
 	src := random(6*regionSize, 0.5)
-	for at := range 6 {
-		n := 0
-		_, err := Write(t.Context(), writerFunc(func(p []byte) (int, error) {
-			if n++; n > at {
-				return 0, io.ErrClosedPipe
+	for at := range 9 {
+		synctest.Test(t, func(t *testing.T) {
+			n := 0
+			_, err := Write(t.Context(), writerFunc(func(p []byte) (int, error) {
+				if n++; n > at {
+					return 0, io.ErrClosedPipe
+				}
+				return len(p), nil
+			}), src, WriteOptions{})
+			if (err == nil) != (at == 8) {
+				t.Fatalf("%d writes: %v", at, err)
 			}
-			return len(p), nil
-		}), src, WriteOptions{})
-		if err == nil {
-			t.Fatal("no error")
-		}
+		})
 	}
-	if _, err := Write(t.Context(), io.Discard, src, WriteOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	// Write waits for its goroutine; the runtime may need a moment to count.
-	for range 1000 {
-		if runtime.NumGoroutine() <= before {
-			return
-		}
-		runtime.Gosched()
-	}
-	t.Fatalf("%d goroutines, before there were %d", runtime.NumGoroutine(), before)
 }
 
 func TestBuffersAreReused(t *testing.T) {
