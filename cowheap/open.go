@@ -57,8 +57,11 @@ func (h *Heap) newest() error {
 		return err
 	}
 	h.origin = im.Info()
-	if h.lazy != nil {
-		return nil // it closes the image
+	if h.lazy != nil { // it closes the image
+		if !h.opts.NoPrefetch {
+			h.lazy.Prefetch()
+		}
+		return nil
 	}
 	return im.Close()
 }

@@ -73,7 +73,7 @@ func (o *Options) arena(hold func() (func(), error)) arena.Options {
 }
 
 func (o *Options) restore(hold func() (func(), error)) restore.Options {
-	return restore.Options{Arena: o.arena(hold), Progress: o.Progress, NoPrefetch: o.NoPrefetch}
+	return restore.Options{Arena: o.arena(hold), Progress: o.Progress}
 }
 
 func (o *Options) dir() checkpoint.DirOptions {

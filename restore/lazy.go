@@ -15,6 +15,7 @@ type Lazy struct {
 	a      *arena.Arena
 	im     *checkpoint.Image
 	opts   Options
+	ctx    context.Context // of the prefetch
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
@@ -23,8 +24,8 @@ type Lazy struct {
 	err  error // of the prefetch
 }
 
-// OpenLazy makes an arena of im whose pages come in as they are touched, and
-// starts to bring in the rest. It takes im over: Close closes it, after the
+// OpenLazy makes an arena of im whose pages come in as they are touched. What
+// brings in the rest is Prefetch, or Populate. It takes im over: Close closes it, after the
 // arena. ErrNotSupported if the guard cannot bring pages in.
 func OpenLazy(im *checkpoint.Image, o Options) (*arena.Arena, *Lazy, error) {
 	if im.File() == nil {
@@ -42,19 +43,21 @@ func OpenLazy(im *checkpoint.Image, o Options) (*arena.Arena, *Lazy, error) {
 		return nil, nil, fmt.Errorf("restoring %s lazily: %w", name(info), err)
 	}
 	l := &Lazy{a: a, im: im, opts: o}
-	ctx, cancel := context.WithCancel(context.Background())
-	l.cancel = cancel
-	if !o.NoPrefetch {
-		l.wg.Go(func() {
-			// One worker: the program that uses the arena needs the others.
-			if err := l.populate(ctx, 1, o.Progress); err != nil && ctx.Err() == nil {
-				l.mu.Lock()
-				l.err = err
-				l.mu.Unlock()
-			}
-		})
-	}
+	l.ctx, l.cancel = context.WithCancel(context.Background())
 	return a, l, nil
+}
+
+// Prefetch starts to bring the rest in, in the background, until Stop. Call it
+// once, when the arena's Options.Hold may be called.
+func (l *Lazy) Prefetch() {
+	l.wg.Go(func() {
+		// One worker: the program that uses the arena needs the others.
+		if err := l.populate(l.ctx, 1, l.opts.Progress); err != nil && l.ctx.Err() == nil {
+			l.mu.Lock()
+			l.err = err
+			l.mu.Unlock()
+		}
+	})
 }
 
 // Populate brings in all that is still missing, with all workers, and returns

@@ -15,9 +15,6 @@ type Options struct {
 	// Progress is told how many bytes of the checkpoint's blocks are in, of how
 	// many. Its calls do not overlap. Default: nobody is told.
 	Progress func(done, total int64)
-	// NoPrefetch leaves a lazy restore to the pages that are touched and to
-	// Lazy.Populate. Default: the rest is brought in in the background.
-	NoPrefetch bool
 }
 
 func (o *Options) workers() int {

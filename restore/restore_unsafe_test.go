@@ -140,15 +140,18 @@ func TestStreamStopsAtTheEnd(t *testing.T) {
 	})
 }
 
-func lazily(t testing.TB, im *checkpoint.Image, o Options) (*arena.Arena, *Lazy) {
+func lazily(t testing.TB, im *checkpoint.Image, prefetch bool) (*arena.Arena, *Lazy) {
 	t.Helper()
-	o.Arena.Guard, o.Arena.MaxSize = arena.GuardUserfault, 64<<20
+	o := Options{Arena: arena.Options{Guard: arena.GuardUserfault, MaxSize: 64 << 20}}
 	a, l, err := OpenLazy(im, o)
 	if err != nil {
 		if errors.Is(err, errors.ErrUnsupported) {
 			t.Skip(err)
 		}
 		t.Fatal(err)
+	}
+	if prefetch {
+		l.Prefetch()
 	}
 	t.Cleanup(func() {
 		l.Stop()
@@ -195,7 +198,7 @@ func TestLazyIsWhatWasSaved(t *testing.T) {
 		for _, prefetch := range []bool{false, true} {
 			t.Run(name, func(t *testing.T) {
 				src, want := source(t, arena.GuardAuto)
-				a, l := lazily(t, saved(t, src), Options{NoPrefetch: !prefetch})
+				a, l := lazily(t, saved(t, src), prefetch)
 				if !touch(a, l, want) {
 					t.Error("the restored bytes differ")
 				}
@@ -213,7 +216,7 @@ func TestLazyIsWhatWasSaved(t *testing.T) {
 func TestSnapshotOfALazyArena(t *testing.T) {
 	for seed := range uint64(10) {
 		src, want := source(t, arena.GuardAuto)
-		a, l := lazily(t, saved(t, src), Options{NoPrefetch: seed%2 == 0})
+		a, l := lazily(t, saved(t, src), seed%2 != 0)
 		rng := rand.New(rand.NewPCG(seed, 3))
 		b := bytesOf(a)
 		write := func(n int) {
@@ -290,7 +293,7 @@ func TestDamagedFile(t *testing.T) {
 			im.Close()
 			return
 		}
-		b, l := lazily(t, im, Options{NoPrefetch: true})
+		b, l := lazily(t, im, false)
 		if err := l.Populate(t.Context()); !errors.Is(err, checkpoint.ErrCorrupt) {
 			t.Errorf("populate: %v, want ErrCorrupt", err)
 		}

@@ -9,11 +9,12 @@ package trap
 // For random writes neighbours pay only where a lift is dear, which it is when
 // other threads of the process run: the kernel then flushes their TLBs by
 // interrupts (20 us against 4 on a virtual machine). How dear is measured: the
-// resolver times its own lifts and copies. It invests like the ski renter: in
-// each 2 MiB block it may copy as much in advance as it has already paid there
-// for lifts. So a block that is written once costs one page, a block that is
-// written all over is taken whole after a few faults, and never is more than
-// about twice the cheapest way spent.
+// resolver times its own lifts and copies. It decides as the ski renter does, in
+// each 2 MiB block by itself: rent, one page a fault, until the rent paid
+// there is what buying costs, which is copying all of the block; then buy, in
+// large pieces. So a block in which few pages are written costs one page a
+// write, one that is written all over a few dozen faults, and never is more
+// than about 2.5 times the cheapest way spent.
 //
 // All of this is heuristics: hints are read and written without care for
 // racing threads, and a wrong one costs time only.
@@ -29,8 +30,17 @@ const (
 
 const (
 	maxRunLog = 6 // sequential runs go up to 64 pages
-	// Below this many page copies a lift is not dear: a quiet process.
+	// A page taken along costs about three times its copy: there is a slot to
+	// find, an entry to publish, a page table entry to change.
+	alongCopies = 3
+	// Below this many pages taken along a lift is not dear: a quiet process.
 	dearLift = 6
+	// Buying is put off until the rent is half as much again as the price: a
+	// block in which the last write was just made gains nothing.
+	rentPages = blockPages + blockPages/2
+	// boughtPages are preserved by one fault, so that no write waits much
+	// longer than 0.1 ms.
+	boughtPages = 128
 )
 
 //go:nosplit
@@ -73,10 +83,9 @@ func (r *Range) choose(t *Table, page uint64) (first, end uint64) {
 	default:
 		run = 0
 		// (Products, because a division would bring the runtime's panic in.)
-		if lift, one := load64(&r.liftTicks), load64(&r.copyTicks); lift >= dearLift*one {
-			for n < blockPages && n*2*one <= lift*faults {
-				n *= 2
-			}
+		lift, along := load64(&r.liftTicks), load64(&r.copyTicks)*alongCopies
+		if lift >= dearLift*along && lift*faults >= rentPages*along {
+			n = boughtPages
 		}
 		first = page &^ (n - 1)
 	}
@@ -89,33 +98,39 @@ func (r *Range) choose(t *Table, page uint64) (first, end uint64) {
 	return first, end
 }
 
-// Smoothing: an eighth of what is new, and an outlier (the thread was
-// descheduled in between) counts as four times the mean at most.
+// median moves an estimate by a sixteenth towards now. It settles where as many
+// are above as below, so that a thread that was descheduled in the middle
+// counts no more than any other.
 //
 //go:nosplit
 //go:norace
 //go:nocheckptr
-func smooth(old, now uint64) uint64 {
-	if old == 0 {
+func median(old, now uint64) uint64 {
+	switch {
+	case old == 0:
 		return now
+	case now > old:
+		return old + old/16 + 1
+	case now < old:
+		return old - old/16
 	}
-	return old - old/8 + min(now, 4*old)/8
+	return old
 }
 
 // pageLift is what a lift costs for every page in it, in ticks, about.
-const pageLift = 80
+const pageLift = 200
 
 //go:nosplit
 //go:norace
 //go:nocheckptr
 func (r *Range) learnLift(ticks, pages uint64) {
 	ticks -= min(ticks, pageLift*pages)
-	store64(&r.liftTicks, smooth(load64(&r.liftTicks), ticks))
+	store64(&r.liftTicks, median(load64(&r.liftTicks), ticks))
 }
 
 //go:nosplit
 //go:norace
 //go:nocheckptr
 func (r *Range) learnCopy(ticks uint64) {
-	store64(&r.copyTicks, smooth(load64(&r.copyTicks), ticks))
+	store64(&r.copyTicks, median(load64(&r.copyTicks), ticks))
 }

@@ -1,7 +1,10 @@
 package trap
 
 import (
+	"errors"
 	"fmt"
+	"os"
+	"time"
 	"unsafe"
 )
 
@@ -39,27 +42,43 @@ func (h *Handle) Free() uint64 {
 // Warm is the number of free slots that have memory, about.
 func (h *Handle) Warm() uint64 { return load64(&h.r.warmLen) }
 
-// WarmUp touches up to n free slots that have no memory, so that the resolver
-// does not meet a fresh one. It answers how many it touched; fewer than n means
-// that there are no more. Safe beside the resolver.
-func (h *Handle) WarmUp(n uint64) (touched uint64) {
-	for ; touched < n; touched++ {
+// WarmUp gives memory to up to n free slots that have none, so that the resolver
+// does not meet a fresh one. It answers how many; fewer than n means that there
+// are no more. Safe beside the resolver.
+func (h *Handle) WarmUp(n uint64) (warmed uint64) {
+	for warmed < n {
 		s := h.r.pop(&h.r.cold)
 		if s == 0 {
-			f := load64(&h.r.fresh)
-			if f >= load64(&h.r.limit) {
-				return touched
-			}
-			if !cas64(&h.r.fresh, f, f+1) {
-				continue
-			}
-			s = f + 1
+			break
 		}
 		store64(word64(h.r.slots+(s-1)<<pageShift), 0)
-		h.r.push(&h.r.warm, s-1)
-		add64(&h.r.warmLen, 1)
+		h.addWarm(s-1, 1)
+		warmed++
 	}
-	return touched
+	for warmed < n {
+		f := load64(&h.r.fresh)
+		k := min(n-warmed, load64(&h.r.limit)-min(f, load64(&h.r.limit)))
+		if k == 0 {
+			break
+		}
+		if !cas64(&h.r.fresh, f, f+k) {
+			continue
+		}
+		// In one call: as long as this runs, every lift elsewhere is dear,
+		// because the kernel flushes this processor's TLB, too.
+		h.slots.Populate(f*pageSize, k*pageSize)
+		h.addWarm(f, k)
+		warmed += k
+	}
+	return warmed
+}
+
+// addWarm puts n slots from slot on into the warm list.
+func (h *Handle) addWarm(slot, n uint64) {
+	for i := range n {
+		h.r.push(&h.r.warm, slot+n-1-i) // the lowest on top
+	}
+	add64(&h.r.warmLen, n)
 }
 
 // CoolDown gives the memory of free slots back to the system until at most keep
@@ -83,17 +102,27 @@ func (h *Handle) SlotBytes(slot uint64) []byte {
 	return unsafe.Slice((*byte)(unsafe.Add(h.slots.Base(), slot*pageSize)), pageSize)
 }
 
-// WaitBell blocks until the resolver has rung, Ring or Silence was called. It
-// is for one goroutine, which the network poller parks meanwhile. An error
-// means that the bell is gone.
-func (h *Handle) WaitBell() error {
+// WaitBell blocks until the resolver has rung, or Ring was called, and answers
+// true, or until d (if not 0) is over, and answers false. It is for one
+// goroutine, which the network poller parks meanwhile. An error means that the
+// bell is gone: Silence was called.
+func (h *Handle) WaitBell(d time.Duration) (rang bool, err error) {
+	var until time.Time
+	if d != 0 {
+		until = time.Now().Add(d)
+	}
+	if err := h.ear.SetReadDeadline(until); err != nil {
+		return false, fmt.Errorf("waiting for the bell: %w", err)
+	}
 	var b [8]byte
-	if _, err := h.ear.Read(b[:]); err != nil {
-		return fmt.Errorf("waiting for the bell: %w", err)
+	if _, err := h.ear.Read(b[:]); errors.Is(err, os.ErrDeadlineExceeded) {
+		return false, nil
+	} else if err != nil {
+		return false, fmt.Errorf("waiting for the bell: %w", err)
 	}
 	// Answer before looking at the pool: what happens from here on rings again.
 	store64(&h.r.rung, 0)
-	return nil
+	return true, nil
 }
 
 // Ring wakes WaitBell.
