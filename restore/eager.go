@@ -18,9 +18,7 @@ func Eager(ctx context.Context, im *checkpoint.Image, o Options) (*arena.Arena, 
 	if err != nil {
 		return nil, err
 	}
-	err = eachBlock(ctx, im, o.workers(), newMeter(im, o.Progress), func(b checkpoint.Block) error {
-		return fillBlock(b, r.Fill)
-	})
+	err = eachRow(ctx, im, o.workers(), newMeter(im, o.Progress), r.Fill)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("restoring %s: %w", name(im.Info()), err), r.Abort())
 	}

@@ -75,9 +75,7 @@ func (l *Lazy) populate(ctx context.Context, workers int, progress func(done, to
 		return nil
 	}
 	l.mu.Unlock()
-	err := eachBlock(ctx, l.im, workers, newMeter(l.im, progress), func(b checkpoint.Block) error {
-		return fillBlock(b, l.a.Bring)
-	})
+	err := eachRow(ctx, l.im, workers, newMeter(l.im, progress), l.a.Bring)
 	if err != nil {
 		return fmt.Errorf("populating from %s: %w", name(l.im.Info()), err)
 	}
