@@ -93,7 +93,7 @@ func newGuard(a *Arena) (guard, error) {
 	case GuardCopy:
 		return newCopyGuard(a), nil
 	case GuardAuto:
-		if g, err := newUserfault(a); err == nil || !errors.Is(err, errors.ErrUnsupported) {
+		if g, err := newUserfault(a); err == nil || !errors.Is(err, ErrNotSupported) {
 			return g, err
 		}
 		return newCopyGuard(a), nil

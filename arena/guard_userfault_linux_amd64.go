@@ -66,7 +66,10 @@ const userfaultFeatures = uffd.FeatureWriteProtect | uffd.FeatureSIGBUS | uffd.F
 func probeUserfault() error {
 	for _, have := range []func() error{uffd.HaveUserfaultfd, uffd.HaveWriteProtect, uffd.HaveSIGBUS, uffd.HaveWPUnpopulated, uffd.HaveCopy} {
 		if err := have(); err != nil {
-			return err
+			if errors.Is(err, errors.ErrUnsupported) {
+				return fmt.Errorf("%w: %w", ErrNotSupported, err)
+			}
+			return err // it could not be told
 		}
 	}
 	return nil
@@ -78,7 +81,7 @@ func newUserfault(a *Arena) (_ guard, err error) {
 	}
 	if a.opts.HugePages {
 		if err := uffd.HaveHugePages(); err != nil {
-			return nil, fmt.Errorf("huge pages with guard userfault: %w", err)
+			return nil, fmt.Errorf("huge pages with guard userfault: %w: %w", ErrNotSupported, err)
 		}
 	}
 	g := &userfault{a: a}
@@ -250,7 +253,8 @@ func (g *userfault) tidy() error {
 	// Whoever loads the chain from here on does not see what is gone; wait for
 	// those who loaded it before.
 	g.readers.Lock()
-	g.readers.Unlock() //nolint:staticcheck // an empty critical section is the point
+	//lint:ignore SA2001 to have had the lock is the point
+	g.readers.Unlock()
 	var errs []error
 	for _, l := range gone {
 		errs = append(errs, l.tab.Unmap())

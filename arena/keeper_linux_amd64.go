@@ -1,25 +1,40 @@
 package arena
 
+import "time"
+
+// coolAfter is how long no snapshot must have been open before the memory of
+// the slots goes back to the system: who takes snapshots now and then, or sixty
+// a second, should not pay for it each time.
+const coolAfter = 5 * time.Second
+
 // keep looks after the pool of slots: the resolver rings, in one store and one
 // system call, and this goroutine does what may take a lock. It ends when the
 // bell is silenced.
 func (g *userfault) keep() {
-	for g.h.WaitBell() == nil {
-		if len(*g.chain.Load()) > 0 {
-			for want := uint64(4 * warmSlots); g.h.Warm() < want; {
-				if g.h.WarmUp(64) == 0 {
-					break
-				}
+	wait := time.Duration(0)
+	for {
+		rang, err := g.h.WaitBell(wait)
+		if err != nil {
+			return
+		}
+		idle := len(*g.chain.Load()) == 0
+		switch {
+		case idle && !rang:
+			// Some is worth keeping for the next snapshot.
+			g.h.CoolDown(max(4*warmSlots, g.h.Stats().Limit/16))
+			wait = 0
+			continue
+		case idle:
+			wait = coolAfter
+		default:
+			wait = 0
+			if g.h.Warm() < warmSlots {
+				g.h.WarmUp(4 * warmSlots)
 			}
 		}
 		g.a.mu.Lock()
 		g.reclaim()
-		idle := len(*g.chain.Load()) == 0
 		g.a.unlock()
-		if idle {
-			// Some memory is worth keeping for the next snapshot; the rest goes back.
-			g.h.CoolDown(max(warmSlots*4, g.h.Stats().Limit/16))
-		}
 	}
 }
 

@@ -36,13 +36,13 @@ const (
 func (o *Options) check() error {
 	switch {
 	case o.MaxSize < 0:
-		return fmt.Errorf("MaxSize %d is negative", o.MaxSize)
+		return fmt.Errorf("options: MaxSize %d is negative", o.MaxSize)
 	case o.MaxPreserved < 0:
-		return fmt.Errorf("MaxPreserved %d is negative", o.MaxPreserved)
+		return fmt.Errorf("options: MaxPreserved %d is negative", o.MaxPreserved)
 	case o.MaxSize > 1<<46:
-		return fmt.Errorf("MaxSize %d is more than the address space of 64 TiB", o.MaxSize)
+		return fmt.Errorf("options: MaxSize %d is more than the address space of 64 TiB", o.MaxSize)
 	case o.FaultPages < 0 || o.FaultPages > 512 || o.FaultPages&(o.FaultPages-1) != 0:
-		return fmt.Errorf("FaultPages %d: want a power of two up to 512, or 0", o.FaultPages)
+		return fmt.Errorf("options: FaultPages %d: want a power of two up to 512, or 0", o.FaultPages)
 	}
 	return nil
 }

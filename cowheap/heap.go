@@ -146,7 +146,7 @@ func (h *Heap) Check() iter.Seq[error] {
 			for err := range h.a.Check() {
 				errs = append(errs, err)
 			}
-			if _, err := readRoots(h.sp.live(), h.super); err != nil {
+			for err := range h.sp.checkRoots() {
 				errs = append(errs, err)
 			}
 			return nil

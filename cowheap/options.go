@@ -56,7 +56,7 @@ func orDefault(o *Options) (Options, error) {
 		return Options{}, nil
 	}
 	if o.Keep < 0 {
-		return Options{}, fmt.Errorf("Keep %d is negative", o.Keep)
+		return Options{}, fmt.Errorf("options: Keep %d is negative", o.Keep)
 	}
 	return *o, nil
 }

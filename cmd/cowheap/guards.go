@@ -1,9 +1,11 @@
 package main
 
 import (
-	"fmt"
+	"errors"
 	"slices"
-	"strconv"
+
+	"github.com/cowheap/cowheap/arena"
+	"github.com/cowheap/cowheap/internal/uffd"
 )
 
 // guardReport is a way of noticing the first write to a page after a snapshot, and whether it works here.
@@ -19,7 +21,6 @@ type guardReport struct {
 // guardNeeds is what a guard stands on.
 type guardNeeds struct {
 	name, about string
-	included    bool     // in this version
 	linuxAMD64  bool     // the code is for this system and processor
 	features    []string // of the kernel
 }
@@ -31,7 +32,6 @@ var automatic = []string{"userfault", "mprotect", "copy"}
 var guardTable = []guardNeeds{
 	{
 		name: "userfault", about: "saves a page at the first write to it, on the thread that writes",
-		included: true, linuxAMD64: true,
 		features: []string{"userfaultfd", "sigbus", "write-protect", "wp-unpopulated", "copy"},
 	},
 	{
@@ -44,7 +44,6 @@ var guardTable = []guardNeeds{
 	},
 	{
 		name: "copy", about: "copies everything in use while writers wait",
-		included: true,
 	},
 }
 
@@ -60,45 +59,49 @@ func defaultGuard(list []guardReport) string {
 	return ""
 }
 
-// guards says of each guard whether it works here.
-func guards(s systemReport, features []featureReport) []guardReport {
+// guards says of each guard whether it works here. included are those of this version.
+func guards(s systemReport, features []featureReport, included []arena.GuardSupport) []guardReport {
 	var list []guardReport
 	for _, n := range guardTable {
 		g := guardReport{Name: n.name, About: n.about, Needs: append([]string{}, n.features...)} // [], not null
-		lack := n.lack(s, features)
-		g.Status, g.Reason, g.Remedy = lack.status, lack.reason, lack.remedy
-		if !n.included {
+		if i := slices.IndexFunc(included, func(p arena.GuardSupport) bool { return p.Guard.String() == n.name }); i >= 0 {
+			g.Status, g.Reason, g.Remedy = verdict(included[i].Err)
+		} else {
 			machine := "has what it needs"
-			if lack.status != answerYes {
-				machine = "lacks " + lack.what
+			if what := n.lack(s, features); what != "" {
+				machine = "lacks " + what
 			}
-			g.Status, g.Reason, g.Remedy = answerNotIncluded, "not part of this version of cowheap (this machine "+machine+")", ""
+			g.Status, g.Reason = answerNotIncluded, "not part of this version of cowheap (this machine "+machine+")"
 		}
 		list = append(list, g)
 	}
 	return list
 }
 
-// lack is the first thing that a guard needs and that is not there, if status is not answerYes.
-type lack struct {
-	status               answer
-	what, reason, remedy string
+// verdict says what an error of arena.Probe means.
+func verdict(err error) (status answer, reason, remedy string) {
+	if err == nil {
+		return answerYes, "", ""
+	}
+	status = answerUnknown
+	if errors.Is(err, arena.ErrNotSupported) {
+		status = answerNo
+	}
+	if e, ok := errors.AsType[*uffd.NotSupportedError](err); ok {
+		return status, "needs " + e.Feature + ": " + e.Reason, e.Remedy
+	}
+	return status, err.Error(), ""
 }
 
-func (n *guardNeeds) lack(s systemReport, features []featureReport) lack {
-	here := ", this is " + s.OS + "/" + s.Arch
-	switch {
-	case n.linuxAMD64 && (s.OS != "linux" || s.Arch != "amd64"):
-		return lack{answerNo, "linux/amd64", "needs linux/amd64" + here, "use the copy guard here"}
-	case s.OS == "windows" || strconv.IntSize < 64:
-		return lack{answerNo, "a 64-bit unix", "reserving address space needs a 64-bit unix" + here, "build for a 64-bit unix"}
-	case s.PageSize != 4096:
-		return lack{answerNo, "4 KiB pages", fmt.Sprintf("needs 4 KiB pages, here they are %d bytes", s.PageSize), "run on a kernel with 4 KiB pages"}
+// lack is the first thing that a guard needs and that is not there, "" if all is.
+func (n *guardNeeds) lack(s systemReport, features []featureReport) string {
+	if n.linuxAMD64 && (s.OS != "linux" || s.Arch != "amd64") {
+		return "linux/amd64"
 	}
 	for _, f := range features {
 		if f.Status != answerYes && slices.Contains(n.features, f.Name) {
-			return lack{f.Status, f.Name, "needs " + f.Name + ": " + f.Reason, f.Remedy}
+			return f.Name
 		}
 	}
-	return lack{status: answerYes}
+	return ""
 }

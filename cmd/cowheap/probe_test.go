@@ -4,10 +4,14 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/cowheap/cowheap/arena"
+	"github.com/cowheap/cowheap/internal/uffd"
 )
 
 func TestUsage(t *testing.T) {
@@ -106,7 +110,10 @@ func dockerReport() *report {
 			{"huge-pages", "huge pages keep protection", "5.7", answerYes, "", ""},
 		},
 	}
-	r.Guards = guards(r.System, r.Features)
+	r.Guards = guards(r.System, r.Features, []arena.GuardSupport{
+		{Guard: arena.GuardUserfault, Err: fmt.Errorf("%w: %w", arena.ErrNotSupported, &uffd.NotSupportedError{Feature: "userfaultfd", Reason: r.Features[0].Reason, Remedy: r.Features[0].Remedy})},
+		{Guard: arena.GuardCopy},
+	})
 	r.DefaultGuard = defaultGuard(r.Guards)
 	return r
 }
@@ -153,36 +160,21 @@ Settings
 	}
 }
 
-func TestGuardsFollowFeaturesAndSystem(t *testing.T) {
-	all := func(except string, said answer) (list []featureReport) {
-		for _, g := range guardTable {
-			for _, name := range g.features {
-				f := featureReport{Name: name, Status: answerYes}
-				if name == except {
-					f.Status, f.Reason, f.Remedy = said, "because", "do this"
-				}
-				list = append(list, f)
-			}
-		}
-		return list
-	}
-	linux := systemReport{OS: "linux", Arch: "amd64", PageSize: 4096}
+func TestGuardsFollowWhatTheArenaSays(t *testing.T) {
+	refused := fmt.Errorf("%w: %w", arena.ErrNotSupported, &uffd.NotSupportedError{Feature: "sigbus", Reason: "because", Remedy: "do this"})
 	for _, tt := range []struct {
-		name     string
-		system   systemReport
-		features []featureReport
-		want     map[string]answer
-		auto     string
+		name            string
+		userfault, copy error
+		want            map[string]answer
+		auto            string
 	}{
-		{"everything", linux, all("", ""), map[string]answer{"userfault": answerYes, "copy": answerYes}, "userfault"},
-		{"no sigbus", linux, all("sigbus", answerNo), map[string]answer{"userfault": answerNo, "copy": answerYes}, "copy"},
-		{"out of descriptors", linux, all("copy", answerUnknown), map[string]answer{"userfault": answerUnknown, "copy": answerYes}, "copy"},
-		{"no async", linux, all("wp-async", answerNo), map[string]answer{"userfault": answerYes}, "userfault"},
-		{"arm64", systemReport{OS: "linux", Arch: "arm64", PageSize: 4096}, all("", ""), map[string]answer{"userfault": answerNo, "copy": answerYes}, "copy"},
-		{"large pages", systemReport{OS: "linux", Arch: "arm64", PageSize: 65536}, all("", ""), map[string]answer{"copy": answerNo}, ""},
-		{"windows", systemReport{OS: "windows", Arch: "amd64", PageSize: 4096}, nil, map[string]answer{"userfault": answerNo, "copy": answerNo}, ""},
+		{"everything", nil, nil, map[string]answer{"userfault": answerYes, "copy": answerYes}, "userfault"},
+		{"no sigbus", refused, nil, map[string]answer{"userfault": answerNo, "copy": answerYes}, "copy"},
+		{"out of descriptors", errors.New("too many open files"), nil, map[string]answer{"userfault": answerUnknown, "copy": answerYes}, "copy"},
+		{"windows", arena.ErrNotSupported, arena.ErrNotSupported, map[string]answer{"userfault": answerNo, "copy": answerNo}, ""},
 	} {
-		list := guards(tt.system, tt.features)
+		list := guards(systemReport{OS: "linux", Arch: "amd64"}, nil, []arena.GuardSupport{
+			{Guard: arena.GuardUserfault, Err: tt.userfault}, {Guard: arena.GuardCopy, Err: tt.copy}})
 		if got := defaultGuard(list); got != tt.auto {
 			t.Errorf("%s: default guard %q, want %q", tt.name, got, tt.auto)
 		}
@@ -190,12 +182,16 @@ func TestGuardsFollowFeaturesAndSystem(t *testing.T) {
 			if want, ok := tt.want[g.Name]; ok && g.Status != want {
 				t.Errorf("%s: guard %s: %s, want %s", tt.name, g.Name, g.Status, want)
 			}
-			if (g.Name == "shadow" || g.Name == "mprotect") && g.Status != answerNotIncluded {
+			if _, ok := tt.want[g.Name]; !ok && g.Status != answerNotIncluded {
 				t.Errorf("%s: guard %s: %s", tt.name, g.Name, g.Status)
 			}
-			if g.Status == answerNo && (g.Reason == "" || g.Remedy == "") {
-				t.Errorf("%s: guard %s: reason %q, remedy %q", tt.name, g.Name, g.Reason, g.Remedy)
+			if g.Status != answerYes && g.Reason == "" {
+				t.Errorf("%s: guard %s: no reason", tt.name, g.Name)
+			}
+			if g.Name == "userfault" && tt.userfault == refused && (g.Reason != "needs sigbus: because" || g.Remedy != "do this") {
+				t.Errorf("%s: reason %q, remedy %q", tt.name, g.Reason, g.Remedy)
 			}
 		}
 	}
 }
+

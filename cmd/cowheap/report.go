@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"runtime/debug"
 
+	"github.com/cowheap/cowheap/arena"
 	"github.com/cowheap/cowheap/internal/uffd"
 )
 
@@ -61,7 +62,7 @@ func probeMachine() *report {
 	for _, p := range uffd.Probes() {
 		r.Features = append(r.Features, feature(p))
 	}
-	r.Guards = guards(r.System, r.Features)
+	r.Guards = guards(r.System, r.Features, arena.Probe())
 	r.DefaultGuard = defaultGuard(r.Guards)
 	return r
 }

@@ -68,7 +68,7 @@ func New(c Config) (h *Handle, err error) {
 	if h.slots, err = vm.Reserve(roundUp(c.MaxSlots*pageSize), pageSize); err != nil {
 		return nil, fmt.Errorf("reserving %d slots: %w", c.MaxSlots, err)
 	}
-	if h.links, err = vm.Reserve(roundUp(c.MaxSlots*uint64(linkSize)), pageSize); err != nil {
+	if h.links, err = vm.Reserve(roundUp(c.MaxSlots*linkSize), pageSize); err != nil {
 		return nil, fmt.Errorf("reserving the links of %d slots: %w", c.MaxSlots, err)
 	}
 	if h.bell, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {

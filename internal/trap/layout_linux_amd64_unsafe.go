@@ -1,9 +1,6 @@
 package trap
 
-import (
-	"structs"
-	"unsafe"
-)
+import "structs"
 
 // Sizes that the resolver computes with.
 const (
@@ -63,13 +60,12 @@ type Range struct {
 	prepared   uint64 // pages preserved by PrepareWrite
 }
 
-// slotLink belongs to a slot: next is slot+1 of the next in a free list or in a
-// Table's list, page the page whose content the slot holds.
-type slotLink struct {
-	next, page uint32
-}
-
-const linkSize = unsafe.Sizeof(slotLink{})
+// A link belongs to each slot, two words of 32 bits: slot+1 of the next slot in
+// a free list or in a Table's list, and the page whose content the slot holds.
+const (
+	linkSize = 8
+	linkPage = 4
+)
 
 // Entries of a Table.
 const (

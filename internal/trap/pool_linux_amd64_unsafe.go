@@ -20,8 +20,8 @@ func (h *Handle) SetLimit(n uint64) error {
 	if err := h.slots.Commit(roundDown(old*pageSize), roundUp(n*pageSize)-roundDown(old*pageSize)); err != nil {
 		return fmt.Errorf("mapping %d slots for preserved pages: %w", n, err)
 	}
-	from := roundDown(old * uint64(linkSize))
-	if err := h.links.Commit(from, roundUp(n*uint64(linkSize))-from); err != nil {
+	from := roundDown(old * linkSize)
+	if err := h.links.Commit(from, roundUp(n*linkSize)-from); err != nil {
 		return fmt.Errorf("mapping the links of %d slots: %w", n, err)
 	}
 	store64(&h.r.limit, n)

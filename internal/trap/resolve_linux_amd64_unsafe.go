@@ -103,12 +103,14 @@ func enter(info uint64) uint64 {
 	return 0
 }
 
-// What the trampoline calls, as it finds it.
+// What the trampoline calls, as it finds it. The last line tells tools that do
+// not read assembly that it is used.
 var (
 	enterFunc        = enter
 	classifyFunc     = classify
 	writeFaultFunc   = writeFault
 	missingFaultFunc = missingFault
+	_                = [...]any{enterFunc, classifyFunc, writeFaultFunc, missingFaultFunc}
 )
 
 // What classify answers; the trampoline has the numbers, too.

@@ -11,7 +11,7 @@ package trap
 //go:norace
 //go:nocheckptr
 func (r *Range) slotPage(slot uint64) *uint32 {
-	return word32(r.links + slot*uint64(linkSize) + 4)
+	return word32(r.links + slot*linkSize + linkPage)
 }
 
 // pop takes a slot off a free list; 0 means none, else it is slot+1.
@@ -28,7 +28,7 @@ func (r *Range) pop(head *uint64) uint64 {
 		}
 		// The link may be stale if the slot was popped meanwhile; then the tag
 		// has changed and the exchange fails.
-		next := uint64(load32(word32(r.links + (s-1)*uint64(linkSize))))
+		next := uint64(load32(word32(r.links + (s-1)*linkSize)))
 		if cas64(head, h, (h>>32+1)<<32|next) {
 			return s
 		}
@@ -39,7 +39,7 @@ func (r *Range) pop(head *uint64) uint64 {
 //go:norace
 //go:nocheckptr
 func (r *Range) push(head *uint64, slot uint64) {
-	link := word32(r.links + slot*uint64(linkSize))
+	link := word32(r.links + slot*linkSize)
 	for {
 		h := load64(head)
 		store32(link, uint32(h))

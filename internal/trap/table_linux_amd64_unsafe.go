@@ -89,7 +89,7 @@ func (h *Handle) entries(t *Table) iter.Seq2[uint64, uint64] {
 	return func(yield func(slot, page uint64) bool) {
 		for s := load64(&t.list) & 0xffffffff; s != 0; {
 			slot := s - 1
-			next := uint64(load32(word32(h.r.links + slot*uint64(linkSize))))
+			next := uint64(load32(word32(h.r.links + slot*linkSize)))
 			if !yield(slot, uint64(load32(h.r.slotPage(slot)))) {
 				return
 			}

@@ -25,6 +25,17 @@ func (m Mapping) Unmergeable() error {
 	return err
 }
 
+// Populate gives memory to [off, off+n), as a write to each page would.
+func (m Mapping) Populate(off, n uint64) {
+	b := m.Bytes(off, n)
+	if unix.Madvise(b, unix.MADV_POPULATE_WRITE) == nil {
+		return
+	}
+	for i := 0; i < len(b); i += PageSize { // before Linux 5.14
+		b[i] = 0
+	}
+}
+
 // Resident is how many bytes of [off, off+n) are in memory.
 func (m Mapping) Resident(off, n uint64) (uint64, error) {
 	var vec [4096]byte // one byte a page, so 16 MiB a call
