@@ -194,4 +194,3 @@ func TestGuardsFollowWhatTheArenaSays(t *testing.T) {
 		}
 	}
 }
-
