@@ -375,3 +375,49 @@ func TestDroppedSnapshotIsClosed(t *testing.T) {
 		}
 	}
 }
+
+func TestReleaseGivesProtectionBack(t *testing.T) {
+	for _, g := range guards(t) {
+		if g == GuardCopy {
+			continue
+		}
+		a := newArena(t, Options{Guard: g, FaultPages: 1})
+		b := alloc(t, a, 1024*pageSize)
+		s := snapshot(t, a)
+		off := s.Size() - 1024*pageSize
+		b[0] = 1
+		s.Release(off, 512*pageSize)
+		for p := range 1024 {
+			b[p*pageSize] = 2
+		}
+		// One before, and 512 that were not released.
+		if st := s.Stats(); st.Pages != 513 {
+			t.Errorf("%d pages preserved, want 513", st.Pages)
+		}
+		got := make([]byte, 512*pageSize)
+		if _, err := s.ReadAt(got, off+512*pageSize); err != nil {
+			t.Fatal(err)
+		}
+		for p := range 512 {
+			if got[p*pageSize] != 0 {
+				t.Fatalf("page %d as of the snapshot is %d", p, got[p*pageSize])
+			}
+		}
+		s.Close()
+		// With an older snapshot open nothing is given back.
+		old := snapshot(t, a)
+		s = snapshot(t, a)
+		s.Release(0, s.Size())
+		for p := range 1024 {
+			b[p*pageSize] = 3
+		}
+		got = content(t, old)
+		for p := range 1024 {
+			if got[int(off)+p*pageSize] != 2 {
+				t.Fatalf("page %d as of the older snapshot is %d", p, got[int(off)+p*pageSize])
+			}
+		}
+		old.Close()
+		s.Close()
+	}
+}

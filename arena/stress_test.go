@@ -46,9 +46,10 @@ var settings = []struct {
 func TestStress(t *testing.T) {
 	if os.Getenv("STRESS_CHILD") != "" {
 		eachGuard(t, func(t *testing.T, g Guard) {
-			t.Run("measured", func(t *testing.T) { stress(t, g, 0) })
+			t.Run("measured", func(t *testing.T) { stress(t, g, 0, false) })
 			if g != GuardCopy {
-				t.Run("single", func(t *testing.T) { stress(t, g, 1) })
+				t.Run("single", func(t *testing.T) { stress(t, g, 1, false) })
+				t.Run("released", func(t *testing.T) { stress(t, g, 1, true) })
 			}
 		})
 		return
@@ -62,7 +63,7 @@ func TestStress(t *testing.T) {
 	}
 	for _, set := range settings {
 		t.Run(set.name, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), 6*d+2*time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), 8*d+2*time.Minute)
 			defer cancel()
 			cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestStress$", "-test.v", "-test.timeout=0", "-stress="+d.String())
 			cmd.Env = append(os.Environ(), append(strings.Fields(set.env), "STRESS_CHILD=1")...)
@@ -82,7 +83,9 @@ func TestStress(t *testing.T) {
 	}
 }
 
-func stress(t *testing.T, g Guard, faultPages int) {
+// stress runs for stressFor. With release, snapshots are read as a checkpoint is
+// written: in order, each piece given back as it has been read.
+func stress(t *testing.T, g Guard, faultPages int, release bool) {
 	const pages, words = 96, 96 * pageSize / 8
 	var gate sync.RWMutex
 	var a *Arena
@@ -164,9 +167,19 @@ func stress(t *testing.T, g Guard, faultPages int) {
 	}
 	check := func(p pair) {
 		got := make([]byte, p.s.Size())
-		if _, err := p.s.ReadAt(got, 0); err != nil {
-			t.Error(err)
-			return
+		piece := len(got)
+		if release {
+			piece = 8 * pageSize
+		}
+		for off := 0; off < len(got); off += piece {
+			n := min(piece, len(got)-off)
+			if _, err := p.s.ReadAt(got[off:off+n], int64(off)); err != nil {
+				t.Error(err)
+				return
+			}
+			if release {
+				p.s.Release(int64(off), int64(n))
+			}
 		}
 		sum := uint64(0)
 		from := len(got) - pages*pageSize
@@ -193,6 +206,12 @@ func stress(t *testing.T, g Guard, faultPages int) {
 		}
 		taken++
 		open = append(open, pair{s, want})
+		if release && rng.IntN(4) > 0 { // alone: only then is anything given back
+			check(open[0])
+			open[0].s.Close()
+			open = open[1:]
+			continue
+		}
 		if len(open) < 4 {
 			continue
 		}
