@@ -1,0 +1,123 @@
+package cowheap
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"slices"
+
+	"pgregory.net/rapid"
+)
+
+func (hm *heapModel) check(t *rapid.T, f *frozen) {
+	if err := f.compare(); err != nil && !f.mayOverrun(err) {
+		t.Fatalf("snapshot %d: %v", f.instant, err)
+	}
+}
+
+// written is what WriteTo writes; nil if the snapshot was given up.
+func (hm *heapModel) written(t *rapid.T, f *frozen) *bytes.Buffer {
+	var buf bytes.Buffer
+	if n, err := f.s.WriteTo(&buf); f.mayOverrun(err) {
+		return nil
+	} else if err != nil || n != int64(buf.Len()) {
+		t.Fatalf("writing snapshot %d: %d bytes of %d: %v", f.instant, n, buf.Len(), err)
+	}
+	return &buf
+}
+
+func (hm *heapModel) checkRestored(t *rapid.T, f *frozen) {
+	b := hm.written(t, f)
+	if b == nil {
+		return
+	}
+	h, err := Restore(b, &Options{Guard: hm.guard, MaxSize: modelMaxSize})
+	hm.must(t, err)
+	defer h.Close()
+	if err := f.w.compare(h); err != nil {
+		t.Fatalf("restored from snapshot %d: %v", f.instant, err)
+	}
+}
+
+func (hm *heapModel) close(t *rapid.T, f *frozen) {
+	hm.must(t, f.s.Close())
+	if _, err := f.s.ReadAt(make([]byte, 8), 0); !errors.Is(err, ErrClosed) {
+		t.Fatalf("reading a closed snapshot: %v, want ErrClosed", err)
+	}
+	hm.open = slices.DeleteFunc(hm.open, func(g *frozen) bool { return f == g })
+}
+
+// keeps records what the directory keeps now: the newest by instant, and what
+// was saved just now.
+func (hm *heapModel) keeps(instant int, w *world) {
+	hm.saved = append(hm.saved, savedWorld{instant, w})
+	slices.SortFunc(hm.saved, func(a, b savedWorld) int { return a.instant - b.instant })
+	old := max(0, len(hm.saved)-hm.keep)
+	hm.saved = slices.DeleteFunc(hm.saved, func(s savedWorld) bool {
+		old--
+		return old >= 0 && s.instant != instant
+	})
+}
+
+func (hm *heapModel) save(t *rapid.T) {
+	f := hm.one(t)
+	_, err := f.s.Save(t.Context())
+	is := func(s savedWorld) bool { return s.instant == f.instant }
+	switch {
+	case hm.homeless && errors.Is(err, ErrNoDir):
+	case f.mayOverrun(err):
+	case slices.ContainsFunc(hm.saved, is) && errors.Is(err, fs.ErrExist):
+	case err != nil || hm.homeless || slices.ContainsFunc(hm.saved, is):
+		t.Fatalf("saving snapshot %d: %v", f.instant, err)
+	default:
+		hm.keeps(f.instant, f.w)
+	}
+}
+
+func (hm *heapModel) checkpoint(t *rapid.T) {
+	info, err := hm.h.Checkpoint(t.Context())
+	if hm.homeless {
+		if !errors.Is(err, ErrNoDir) {
+			t.Fatalf("a checkpoint without a directory: %v, want ErrNoDir", err)
+		}
+		return
+	}
+	hm.must(t, err)
+	hm.crowd()
+	hm.instant++
+	hm.keeps(hm.instant, hm.w.clone())
+	if infos, skipped, err := hm.h.dir.List(); err != nil || len(skipped) > 0 || len(infos) != len(hm.saved) || infos[0].ID != info.ID {
+		t.Fatalf("the directory has %v, skipped %v (%v), want %d checkpoints", infos, skipped, err, len(hm.saved))
+	}
+}
+
+// end closes the heap, and with it the snapshots.
+func (hm *heapModel) end(t *rapid.T) {
+	hm.must(t, hm.h.Close())
+	for _, f := range hm.open {
+		if _, err := f.s.WriteTo(new(bytes.Buffer)); !errors.Is(err, ErrClosed) {
+			t.Fatalf("writing a snapshot of a closed heap: %v, want ErrClosed", err)
+		}
+	}
+	hm.open = nil
+}
+
+// reopen goes back to the newest checkpoint.
+func (hm *heapModel) reopen(t *rapid.T) {
+	hm.end(t)
+	hm.start(t)
+}
+
+// move goes on in a heap that was restored from a snapshot's stream.
+func (hm *heapModel) move(t *rapid.T) {
+	f := hm.one(t)
+	b := hm.written(t, f)
+	if b == nil {
+		return
+	}
+	hm.end(t)
+	hm.options(t)
+	h, err := Restore(b, &hm.o)
+	hm.must(t, err)
+	hm.h, hm.homeless, hm.w = h, true, f.w.clone()
+}
