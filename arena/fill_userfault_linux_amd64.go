@@ -12,11 +12,23 @@ import (
 )
 
 func (g *userfault) prepareRead(off, n uint64) error {
-	return g.h.BringIn(off/pageSize, (off+n+pageSize-1)/pageSize-off/pageSize)
+	return g.bringIn(off/pageSize, (off+n+pageSize-1)/pageSize-off/pageSize)
 }
 
 func (g *userfault) prepareWrite(off, n uint64) error {
-	return g.h.Prepare(off/pageSize, (off+n+pageSize-1)/pageSize-off/pageSize)
+	return corrupt(g.h.Prepare(off/pageSize, (off+n+pageSize-1)/pageSize-off/pageSize))
+}
+
+// bringIn brings the missing ones of n pages in, with an error where touching
+// them would crash.
+func (g *userfault) bringIn(first, n uint64) error { return corrupt(g.h.BringIn(first, n)) }
+
+// corrupt makes a damaged file an ErrCorrupt.
+func corrupt(err error) error {
+	if errors.Is(err, trap.ErrDamaged) {
+		return fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	return err
 }
 
 // fill copies in unprotected: nobody has a snapshot of an arena that is being restored.
@@ -63,6 +75,9 @@ func (g *userfault) bring(off uint64, src []byte) error {
 		mode = 0
 	}
 	first, n := off/pageSize, uint64(len(src))/pageSize
+	if g.h.Detached() {
+		return nil
+	}
 	for i := uint64(0); i < n; {
 		miss, ok := g.h.Missing(first+i, n-i)
 		if !ok {
@@ -84,7 +99,7 @@ func (g *userfault) bring(off uint64, src []byte) error {
 // so it is done with no snapshot open, and writers held. Readers may go on: what
 // is still missing is zero, and the kernel fills zeros in.
 func (g *userfault) complete(hold hold) error {
-	if _, of := g.h.Present(); of == 0 || len(*g.chain.Load()) > 0 {
+	if _, of := g.h.Present(); of == 0 || g.h.Detached() || len(*g.chain.Load()) > 0 {
 		return nil
 	}
 	release, err := hold()

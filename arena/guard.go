@@ -42,6 +42,16 @@ func ParseGuard(name string) (Guard, error) {
 	return 0, fmt.Errorf("guard %q: want one of %s", name, strings.Join(guardNames[:], ", "))
 }
 
+// MarshalText and UnmarshalText make a Guard a flag and a field of a
+// configuration file.
+func (g Guard) MarshalText() ([]byte, error) { return []byte(g.String()), nil }
+
+// UnmarshalText is ParseGuard.
+func (g *Guard) UnmarshalText(text []byte) (err error) {
+	*g, err = ParseGuard(string(text))
+	return err
+}
+
 // hold holds writers off until what it returns is called.
 type hold func() (release func(), err error)
 

@@ -284,7 +284,7 @@ func (l *layer) readAt(p []byte, off uint64) error {
 	g.readers.RLock()
 	defer g.readers.RUnlock()
 	// A damaged file is an error here; touching the page would be a crash.
-	if err := g.h.BringIn(first, end-first); err != nil {
+	if err := g.bringIn(first, end-first); err != nil {
 		return err
 	}
 	copy(p, g.a.mem.Bytes(off, uint64(len(p))))

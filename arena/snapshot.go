@@ -19,8 +19,9 @@ type Snapshot struct {
 type handle struct {
 	a      *Arena
 	timing timing
-	mu     sync.RWMutex // held for reading while f is used
-	f      frozen       // nil once closed
+	mu     sync.RWMutex  // held for reading while f is used
+	f      frozen        // nil once closed
+	cost   SnapshotStats // the last, once closed
 }
 
 // Snapshot freezes the arena as it is at an instant during the call, and
@@ -95,22 +96,28 @@ type SnapshotStats struct {
 	Pause  time.Duration // writers were held that long
 	Waited time.Duration // and before it the snapshot waited for those running
 	Bytes  int64         // frozen
-	Pages  int64         // preserved for it until now, of 4096 bytes
+	Pages  int64         // preserved for it until now, or until Close, of 4096 bytes
 	Faults int64         // first writes that the guard had to resolve for it
 }
 
-// Stats may be called after Close, too; Pages is 0 then.
+// Stats may be called after Close, too: it says then what it was.
 func (s *Snapshot) Stats() SnapshotStats {
 	defer runtime.KeepAlive(s)
-	t := s.h.timing
-	st := SnapshotStats{Pause: t.pause, Waited: t.waited, Bytes: int64(t.size)}
 	s.h.mu.RLock()
 	defer s.h.mu.RUnlock()
-	if s.h.f != nil {
-		pages, faults := s.h.f.cost()
-		st.Pages, st.Faults = int64(pages), int64(faults)
+	return s.h.stats()
+}
+
+// stats is for one who holds h.mu.
+func (h *handle) stats() SnapshotStats {
+	if h.f == nil {
+		return h.cost
 	}
-	return st
+	pages, faults := h.f.cost()
+	return SnapshotStats{
+		Pause: h.timing.pause, Waited: h.timing.waited, Bytes: int64(h.timing.size),
+		Pages: int64(pages), Faults: int64(faults),
+	}
 }
 
 // Close gives the preserved pages back. It is idempotent, waits for a ReadAt
@@ -150,6 +157,7 @@ func (h *handle) close() error {
 func (h *handle) detach() {
 	h.mu.Lock()
 	f := h.f
+	h.cost = h.stats()
 	h.f = nil
 	h.mu.Unlock()
 	if f == nil {

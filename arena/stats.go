@@ -26,8 +26,8 @@ type Stats struct {
 	LastPause, WorstPause   time.Duration // writers were held
 	LastWaited, WorstWaited time.Duration // before it, for those that were running
 
-	// A lazy restore: pages of the image that are in, and all of them. Both 0
-	// where there is none.
+	// A lazy restore: pages of the image that are in, and all of them. The same
+	// when it is finished, both 0 where there was none.
 	RestoredPages, RestorePages int64
 	Missing                     int64 // first touches that brought pages in
 }

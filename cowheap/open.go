@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/cowheap/cowheap/arena"
 	"github.com/cowheap/cowheap/checkpoint"
@@ -30,7 +31,10 @@ func Open(dir string, opts *Options) (_ *Heap, err error) {
 		err = h.empty()
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("opening %s: %w", dir, translate(err)), h.dir.Close())
+		if !strings.Contains(err.Error(), dir) {
+			err = fmt.Errorf("opening %s: %w", dir, err)
+		}
+		return nil, errors.Join(translate(err), h.dir.Close())
 	}
 	return h, nil
 }
@@ -126,9 +130,17 @@ func translate(err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, checkpoint.ErrCorrupt) && !errors.Is(err, ErrCorrupt):
-		return fmt.Errorf("%w: %w", ErrCorrupt, err)
+		return &also{err, ErrCorrupt}
 	case errors.Is(err, checkpoint.ErrClosed) && !errors.Is(err, ErrClosed):
-		return fmt.Errorf("%w: %w", ErrClosed, err)
+		return &also{err, ErrClosed}
 	}
 	return err
 }
+
+// also is an error that is a sentinel, too, without saying so twice.
+type also struct {
+	error
+	sentinel error
+}
+
+func (a *also) Unwrap() []error { return []error{a.error, a.sentinel} }

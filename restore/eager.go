@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/cowheap/cowheap/arena"
 	"github.com/cowheap/cowheap/checkpoint"
@@ -20,7 +21,7 @@ func Eager(ctx context.Context, im *checkpoint.Image, o Options) (*arena.Arena, 
 	}
 	err = eachRow(ctx, im, o.workers(), newMeter(im, o.Progress), r.Fill)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("restoring %s: %w", name(im.Info()), err), r.Abort())
+		return nil, errors.Join(named("restoring", im.Info(), err), r.Abort())
 	}
 	return r.Finish()
 }
@@ -66,9 +67,14 @@ func fillBlock(b checkpoint.Block, fill func(off int64, src []byte) error) error
 	return nil
 }
 
-func name(i checkpoint.Info) string {
-	if i.Path != "" {
-		return i.Path
+// named adds what was done to which checkpoint, unless the error says it itself.
+func named(doing string, i checkpoint.Info, err error) error {
+	name := i.Path
+	if name == "" {
+		name = "checkpoint " + i.ID.String()
 	}
-	return "checkpoint " + i.ID.String()
+	if strings.Contains(err.Error(), name) {
+		return err
+	}
+	return fmt.Errorf("%s %s: %w", doing, name, err)
 }

@@ -40,7 +40,7 @@ func OpenLazy(im *checkpoint.Image, o Options) (*arena.Arena, *Lazy, error) {
 		FD: im.File().Fd(), Path: info.Path, Index: im.Index(), ID: info.ID,
 	})
 	if err != nil {
-		return nil, nil, fmt.Errorf("restoring %s lazily: %w", name(info), err)
+		return nil, nil, named("restoring lazily", info, err)
 	}
 	l := &Lazy{a: a, im: im, opts: o}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
@@ -77,7 +77,7 @@ func (l *Lazy) populate(ctx context.Context, workers int, progress func(done, to
 	l.mu.Unlock()
 	err := eachRow(ctx, l.im, workers, newMeter(l.im, progress), l.a.Bring)
 	if err != nil {
-		return fmt.Errorf("populating from %s: %w", name(l.im.Info()), err)
+		return named("populating from", l.im.Info(), err)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()

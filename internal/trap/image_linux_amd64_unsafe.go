@@ -26,9 +26,10 @@ type imageMemory struct {
 	main    vm.Mapping // Image, path, index, ready words, bitmap, zeros
 	headers vm.Mapping
 	bounce  vm.Mapping
+	path    string
 }
 
-// ErrDamaged: a page cannot be brought in; the message names file offset and file.
+// ErrDamaged: a page cannot be brought in.
 var ErrDamaged = errors.New("checkpoint file damaged or unreadable")
 
 // AttachImage makes the pages [0, c.Pages) missing ones. It costs memory for
@@ -40,7 +41,7 @@ func (h *Handle) AttachImage(c ImageConfig) (err error) {
 	if uint64(len(c.Index)) != regions || c.Pages > h.r.pages {
 		return fmt.Errorf("image of %d pages with an index of %d regions for a range of %d pages", c.Pages, len(c.Index), h.r.pages)
 	}
-	m := &imageMemory{}
+	m := &imageMemory{path: c.Path}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, m.unmap())
@@ -94,7 +95,7 @@ func (h *Handle) BringIn(first, n uint64) error {
 	for p := first; p < first+n; p++ {
 		for h.r.isMissing(p) {
 			if result, offset := h.r.bringIn(p); result == bringFailed {
-				return fmt.Errorf("page at arena offset %#x, file offset %#x: %w", p<<pageShift, offset, ErrDamaged)
+				return fmt.Errorf("page at arena offset %#x: %w at offset %#x of %s", p<<pageShift, ErrDamaged, offset, h.image.path)
 			}
 		}
 	}
@@ -114,11 +115,17 @@ func (h *Handle) Missing(first, n uint64) (page uint64, ok bool) {
 // MarkPresent records that ordinary code brought [first, first+n) in.
 func (h *Handle) MarkPresent(first, n uint64) { imageAt(load64(&h.r.image)).markPresent(first, n) }
 
-// Present is how many pages of the image are in, and how many it has.
+// Present is how many pages of the image are in, and how many it has: both 0
+// if there never was one, the same after DetachImage.
 func (h *Handle) Present() (in, of uint64) {
-	im := imageAt(load64(&h.r.image))
-	if im == nil {
+	switch {
+	case h.image == nil:
 		return 0, 0
+	case load64(&h.r.image) == 0:
+		return h.image.im.pages, h.image.im.pages
 	}
-	return load64(&im.brought), im.pages
+	return load64(&h.image.im.brought), h.image.im.pages
 }
+
+// Detached tells whether DetachImage was called.
+func (h *Handle) Detached() bool { return h.image != nil && load64(&h.r.image) == 0 }
