@@ -178,3 +178,6 @@ func panics(fn func()) (what string) {
 }
 
 var errTest = errors.New("an error of the test")
+
+// copyOf is what go vet would find if a user wrote it.
+func copyOf[T any](p *T) T { return *p }

@@ -152,7 +152,8 @@ func (t *Map[K, V]) All(m *Mem) iter.Seq2[K, *V] {
 	return func(yield func(K, *V) bool) {
 		m.mustHold(unsafe.Pointer(t), "Map.All")
 		mt := mapTypeOf[K, V]()
-		it := t.iterate(m, mt)
+		var it mapIter
+		it.begin(&t.mapHeader, m, mt)
 		for slot := it.next(); slot != nil; slot = it.next() {
 			var k K
 			mt.loadKey(m, slot, unsafe.Pointer(&k))

@@ -8,8 +8,8 @@ func (h *mapHeader) makeRoom(m *Mem, mt *mapType, hash uint64) error {
 	t := h.table(m, hash)
 	groups := uint64(t.mask) + 1
 	switch {
-	case uint64(t.used) <= maxLoad(groups)/2:
-		return h.rebuild(m, mt, hash, groups) // deleted entries took the slots
+	case 4*uint64(t.used) <= 3*maxLoad(groups):
+		return h.rebuild(m, mt, hash, groups) // deleted entries took the rest
 	case groups < mt.maxGroups || !h.maySplit(t):
 		return h.rebuild(m, mt, hash, 2*groups)
 	}

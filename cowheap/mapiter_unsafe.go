@@ -9,9 +9,9 @@ import "unsafe"
 // iterator gets to it. As long as no entry is moved, going from slot to slot
 // meets each entry at most once, none that was deleted before, and all that stay.
 // An insertion may move entries, but it only ever rebuilds a table or splits it:
-// the entries of a range stay in the range. So when entries were moved the range
-// is begun again with the tables that it has now, and entries that were produced
-// already are passed over. What identifies them is kept for one range at a time:
+// the entries of a range stay in the range. So when entries were moved the table
+// is begun again, then come the others that the range has now, and entries that
+// were produced already are passed over. What identifies them is kept for one range at a time:
 // the key's bytes, or the offset where its text is kept, which no other entry
 // has at the same time. (Go's iterator keeps the old table instead. Here that
 // would have to be counted in the arena, and a snapshot would freeze the count.)
@@ -22,31 +22,33 @@ type mapIter struct {
 
 	moves, epoch uint32 // of the map when the iterator last looked
 
-	start, end uint64 // the range: hashes from start to before end, where 0 is the end of all
-	at         uint64 // first hash of the table
-	group, in  uint64 // next slot: in of group
+	end       uint64 // of the range, the first hash after it; 0 after the last
+	at        uint64 // first hash of the table
+	group, in uint64 // next slot: in of group
 
 	produced []byte              // identities of the range's entries that were produced
-	again    map[string]struct{} // the same as a set, since the range was begun again
+	again    map[string]struct{} // the same as a set, once entries of the range were moved
 	done     bool
 }
 
-func (h *mapHeader) iterate(m *Mem, mt *mapType) mapIter {
-	it := mapIter{h: h, m: m, mt: mt, moves: h.moves, epoch: h.epoch, done: h.dir == 0}
+// begin makes the iterator one over h.
+func (it *mapIter) begin(h *mapHeader, m *Mem, mt *mapType) {
+	*it = mapIter{h: h, m: m, mt: mt, moves: h.moves, epoch: h.epoch, done: h.dir == 0}
 	if !it.done {
 		it.enter()
 	}
-	return it
 }
 
 // enter begins the range at it.at with the table that is there now.
 func (it *mapIter) enter() {
 	t := it.h.table(it.m, it.at)
-	it.start = it.at
 	it.end = it.at + spanOf(t.depth)
 	it.group, it.in = 0, 0
-	it.produced = it.produced[:0]
 	it.again = nil
+	it.produced = it.produced[:0]
+	if need := int(uint64(t.used) * it.mt.keySize); cap(it.produced) < need && !it.m.view {
+		it.produced = make([]byte, 0, need)
+	}
 }
 
 // next returns the slot of the next entry, or nil after the last.
@@ -119,10 +121,9 @@ func (it *mapIter) isNew(slot unsafe.Pointer) bool {
 	return true
 }
 
-// beginAgain begins the range again after entries were moved.
+// beginAgain begins the table again after entries were moved.
 func (it *mapIter) beginAgain() {
 	it.moves = it.h.moves
-	it.at = it.start
 	it.group, it.in = 0, 0
 	if it.again != nil {
 		return // the set is up to date

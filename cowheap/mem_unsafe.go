@@ -90,7 +90,9 @@ func (m *Mem) mustHold(p unsafe.Pointer, op string) {
 	}
 }
 
-// foreignReceiver is apart so that mustHold inlines.
+// foreignReceiver is apart so that mustHold stays small where it is inlined.
+//
+//go:noinline
 func foreignReceiver(op string) {
 	panic("cowheap: " + op + " of a container that is not in this Mem's heap: containers live in the heap's memory, where Alloc and Root put them, and must not be copied")
 }

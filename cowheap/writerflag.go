@@ -14,8 +14,13 @@ type writerFlag struct {
 // begin marks the container as being written. It panics if it is already.
 func (f *writerFlag) begin(container string) {
 	if !atomic.CompareAndSwapUint32(&f.word, 0, 1) {
-		panic("cowheap: concurrent writes to a " + container + ": hold a lock of your own inside Update")
+		f.writtenTwice(container)
 	}
+}
+
+//go:noinline
+func (f *writerFlag) writtenTwice(container string) {
+	panic("cowheap: concurrent writes to a " + container + ": hold a lock of your own inside Update")
 }
 
 // end takes the mark away.
@@ -30,7 +35,9 @@ func (f *writerFlag) check(container string) {
 	}
 }
 
-// readWhileWritten is apart so that check inlines.
+// readWhileWritten is apart so that check stays small where it is inlined.
+//
+//go:noinline
 func (f *writerFlag) readWhileWritten(container string) {
 	panic("cowheap: concurrent read and write of a " + container + ": hold a lock of your own inside Update and View")
 }
