@@ -181,3 +181,7 @@ var errTest = errors.New("an error of the test")
 
 // copyOf is what go vet would find if a user wrote it.
 func copyOf[T any](p *T) T { return *p }
+
+func addr[T any](p *T) unsafe.Pointer { return unsafe.Pointer(p) }
+
+func bytesOf[T any](p *T) []byte { return unsafe.Slice((*byte)(unsafe.Pointer(p)), unsafe.Sizeof(*p)) }

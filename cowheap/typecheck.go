@@ -46,7 +46,7 @@ const maxFieldErrors = 100
 // heap.
 func checkType(t reflect.Type) error {
 	c := typeChecker{onPath: map[reflect.Type]bool{}, clean: map[reflect.Type]bool{}}
-	c.value(t, typeName(t))
+	c.target(t, typeName(t))
 	if len(c.found) == 0 {
 		return nil
 	}
@@ -72,7 +72,8 @@ func (c *typeChecker) refuse(path string, t reflect.Type, remedy string) {
 	}
 }
 
-// target checks what a Ref or a container leads to. A type may lead to itself.
+// target checks the type that was asked for, or what a Ref or a container leads
+// to. A type may lead to itself.
 func (c *typeChecker) target(t reflect.Type, path string) {
 	if c.onPath[t] || c.clean[t] || len(c.found) == maxFieldErrors {
 		return
