@@ -65,22 +65,23 @@ func mapTypeOf[K comparable, V any]() *mapType {
 	}
 	describeMu.Lock()
 	defer describeMu.Unlock()
-	return mapTypes.add(word, describeMapLocked(reflect.TypeFor[K](), reflect.TypeFor[V]()))
+	mt := describeMap(reflect.TypeFor[K](), reflect.TypeFor[V]())
+	finishDescribing()
+	return mapTypes.add(word, mt)
 }
 
 // describedMaps holds the mapTypes by key and value type, like described.
 var describedMaps = map[[2]reflect.Type]*mapType{}
 
-// describeMapLocked works out a mapType.
+// describeMap works out a mapType.
 //
-// Preconditions: describeMu is held.
-func describeMapLocked(key, val reflect.Type) *mapType {
+// Preconditions: describeMu is held, and finishDescribing will be called.
+func describeMap(key, val reflect.Type) *mapType {
 	if mt := describedMaps[[2]reflect.Type{key, val}]; mt != nil {
 		return mt
 	}
-	mt := &mapType{keySize: uint64(key.Size())}
+	mt := &mapType{keySize: uint64(key.Size()), val: declare(val)}
 	describedMaps[[2]reflect.Type{key, val}] = mt
-	mt.val = describeLocked(val)
 	mt.describeKey(key)
 
 	size, align := mt.val.size, mt.val.align

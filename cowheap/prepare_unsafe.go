@@ -8,7 +8,7 @@ import (
 // PrepareRead makes b, which lies in the heap, safe for a system call to read
 // from (conn.Write(b), say): a page that a lazy restore has not brought in yet
 // is EFAULT to the kernel. A damaged page is an error here, and no crash.
-func (m *Mem) PrepareRead(b []byte) error { return m.prepare(b, preparer.PrepareRead) }
+func (m *Mem) PrepareRead(b []byte) error { return m.prepare(b, backing.PrepareRead) }
 
 // PrepareWrite makes b, which lies in the heap, safe for a system call to write
 // into (file.Read(b), say): a page that a snapshot protects is EFAULT to the
@@ -19,25 +19,16 @@ func (m *Mem) PrepareWrite(b []byte) error {
 	if m.view {
 		return ErrReadOnly
 	}
-	return m.prepare(b, preparer.PrepareWrite)
+	return m.prepare(b, backing.PrepareWrite)
 }
 
-// preparer is a backing whose pages need preparation.
-type preparer interface {
-	PrepareRead(off, n uint64) error
-	PrepareWrite(off, n uint64) error
-}
-
-func (m *Mem) prepare(b []byte, do func(p preparer, off, n uint64) error) error {
-	p := unsafe.Pointer(unsafe.SliceData(b))
+func (m *Mem) prepare(b []byte, do func(a backing, off, n uint64) error) error {
 	if len(b) == 0 {
 		return nil
 	}
+	p := unsafe.Pointer(unsafe.SliceData(b))
 	if !m.holds(p) {
 		return fmt.Errorf("preparing %d bytes that are not in this heap", len(b))
 	}
-	if a, ok := m.space.arena.(preparer); ok {
-		return do(a, uint64(uintptr(p))-uint64(uintptr(m.base)), uint64(len(b)))
-	}
-	return nil
+	return do(m.space.arena, uint64(uintptr(p))-uint64(uintptr(m.base)), uint64(len(b)))
 }

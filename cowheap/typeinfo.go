@@ -19,6 +19,9 @@ type typeInfo struct {
 	// along whatever was in its gaps, and the arena's bytes must depend on the
 	// operations alone: so they are cleared.
 	gaps []gap
+
+	described bool // all of this but err is known; used with describeMu held
+	checked   bool // and so is err; used with describeMu held
 }
 
 // owned is a container in a value, or an array of values that hold some.
@@ -61,62 +64,91 @@ func typeInfoOf[T any]() *typeInfo {
 	return typeInfos.add(word, describe(reflect.TypeFor[T]()))
 }
 
-// described holds the typeInfos by type: one each, so that types which hold
-// themselves through a container come to an end. describeMu is held while one
-// is worked out and whatever it refers to.
+// described holds the typeInfos by type, one each. describeMu is held while a
+// type is described with whatever it leads to.
 var (
-	describeMu sync.Mutex
-	described  = map[reflect.Type]*typeInfo{}
+	describeMu  sync.Mutex
+	described   = map[reflect.Type]*typeInfo{}
+	undescribed []*typeInfo // in described, but not described yet
 )
 
 func describe(t reflect.Type) *typeInfo {
 	describeMu.Lock()
 	defer describeMu.Unlock()
-	ti := describeLocked(t)
-	if ti.err == nil {
-		ti.err = checkType(t)
+	ti := declare(t)
+	finishDescribing()
+	if !ti.checked {
+		ti.checked, ti.err = true, checkType(t)
 	}
 	return ti
 }
 
-// describeLocked works out everything but err.
+// declare returns the typeInfo of t, which may still have to be described. That
+// is enough for what a container leads to, and must be: t may lead to itself.
+//
+// Preconditions: describeMu is held, and finishDescribing will be called.
+func declare(t reflect.Type) *typeInfo {
+	ti := described[t]
+	if ti == nil {
+		ti = &typeInfo{typ: t, size: uint64(t.Size()), align: uint64(t.Align())}
+		described[t] = ti
+		undescribed = append(undescribed, ti)
+	}
+	return ti
+}
+
+// finishDescribing describes what was declared.
 //
 // Preconditions: describeMu is held.
-func describeLocked(t reflect.Type) *typeInfo {
-	if ti := described[t]; ti != nil {
-		return ti
+func finishDescribing() {
+	for len(undescribed) > 0 {
+		last := len(undescribed) - 1
+		ti := undescribed[last]
+		undescribed = undescribed[:last]
+		ti.describe()
 	}
-	ti := &typeInfo{typ: t, size: uint64(t.Size()), align: uint64(t.Align())}
-	described[t] = ti // before its parts: one of them may lead back here
+}
+
+// describe works out everything but err. What a value holds directly is described
+// first, which comes to an end: no Go type holds itself so.
+func (ti *typeInfo) describe() {
+	if ti.described {
+		return
+	}
+	ti.described = true
+	t := ti.typ
 	switch shape, elem, key := shapeOf(t); shape {
 	case shapeRef:
-		return ti
+		return
 	case shapeText:
 		ti.owned = []owned{{kind: ownsText}}
-		return ti
+		return
 	case shapeVec:
-		ti.owned = []owned{{kind: ownsVec, elem: describeLocked(elem)}}
+		ti.owned = []owned{{kind: ownsVec, elem: declare(elem)}}
 		ti.fixed = true
-		return ti
+		return
 	case shapeMap:
-		ti.owned = []owned{{kind: ownsMap, elem: describeLocked(elem), keys: describeMapLocked(key, elem)}}
+		ti.owned = []owned{{kind: ownsMap, elem: declare(elem), keys: describeMap(key, elem)}}
 		ti.fixed = true
-		return ti
+		return
 	}
 	switch t.Kind() {
 	case reflect.Struct:
 		ti.describeFields()
 	case reflect.Array:
-		elem := describeLocked(t.Elem())
-		ti.fixed = elem.fixed && t.Len() > 0
-		if elem.owned != nil && t.Len() > 0 {
+		if t.Len() == 0 {
+			return
+		}
+		elem := declare(t.Elem())
+		elem.describe()
+		ti.fixed = elem.fixed
+		if elem.owned != nil {
 			ti.owned = []owned{{kind: ownsArray, elem: elem, n: t.Len()}}
 		}
-		if elem.gaps != nil && t.Len() > 0 {
+		if elem.gaps != nil {
 			ti.gaps = []gap{{n: t.Len(), elems: elem}}
 		}
 	}
-	return ti
 }
 
 func (ti *typeInfo) describeFields() {
@@ -127,7 +159,8 @@ func (ti *typeInfo) describeFields() {
 			ti.gaps = append(ti.gaps, gap{off: end, n: int(f.Offset - end)})
 		}
 		end = f.Offset + f.Type.Size()
-		field := describeLocked(f.Type)
+		field := declare(f.Type)
+		field.describe()
 		ti.fixed = ti.fixed || field.fixed
 		for _, o := range field.owned {
 			o.off += f.Offset
