@@ -30,6 +30,10 @@ type Arena struct {
 	guard  guard
 	closed atomic.Bool
 
+	closing  sync.Once
+	closeErr error
+	alive    sync.RWMutex // held for reading by who may come after Close has begun
+
 	reg sync.Mutex // what follows; held for a few instructions
 	registry
 }
@@ -57,11 +61,11 @@ func New(o Options) (*Arena, error) {
 }
 
 // reserve makes an arena without content.
-func reserve(o Options) (a *Arena, err error) {
+func reserve(o Options) (_ *Arena, err error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	a = &Arena{opts: o, registry: registry{open: map[*handle]struct{}{}}}
+	a := &Arena{opts: o, registry: registry{open: map[*handle]struct{}{}}}
 	if a.mem, err = vm.Reserve(o.maxSize(), blockSize); err != nil {
 		if errors.Is(err, vm.ErrNotSupported) {
 			err = fmt.Errorf("%w (%w)", err, ErrNotSupported)
@@ -71,7 +75,6 @@ func reserve(o Options) (a *Arena, err error) {
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.mem.Unmap())
-			a = nil
 		}
 	}()
 	if err := a.mem.Unmergeable(); err != nil {
@@ -81,8 +84,10 @@ func reserve(o Options) (a *Arena, err error) {
 		return nil, fmt.Errorf("asking for huge pages: %w", err)
 	}
 	a.al = newAllocator(a.mem.Base(), a.mem.Size(), a.ensure)
-	a.guard, err = newGuard(a)
-	return a, err
+	if a.guard, err = newGuard(a); err != nil {
+		return nil, err
+	}
+	return a, nil
 }
 
 // newGuard takes the guard that was asked for, or the first that works.
@@ -243,9 +248,12 @@ func (a *Arena) anyLeaving() bool {
 // Close closes the snapshots and gives everything back. Nobody may use the
 // memory any more. It is idempotent.
 func (a *Arena) Close() error {
-	if a.closed.Swap(true) {
-		return nil
-	}
+	a.closing.Do(func() { a.closeErr = a.close() })
+	return a.closeErr
+}
+
+func (a *Arena) close() error {
+	a.closed.Store(true)
 	a.guard.quiesce()
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -263,6 +271,8 @@ func (a *Arena) Close() error {
 	for _, f := range leaving {
 		errs = append(errs, f.close())
 	}
+	a.alive.Lock()
+	defer a.alive.Unlock()
 	errs = append(errs, a.guard.close(), a.mem.Unmap())
 	return errors.Join(errs...)
 }

@@ -33,7 +33,10 @@ func corrupt(err error) error {
 
 // fill copies in unprotected: nobody has a snapshot of an arena that is being restored.
 func (g *userfault) fill(off uint64, src []byte) error {
-	_, err := g.copyIn(off, src, 0)
+	done, err := g.copyIn(off, src, 0)
+	if err == nil && done < uint64(len(src)) {
+		return fmt.Errorf("filling at %d: the page is filled already", off+done)
+	}
 	return err
 }
 
@@ -60,7 +63,7 @@ func (g *userfault) lazy(high uint64, im MissingPages) error {
 	if err := g.fd.Register(g.a.mem.Addr(), uintptr(high), uffd.ModeMissing|uffd.ModeWP); err != nil {
 		return err
 	}
-	g.lazyHigh = high
+	g.lazyHigh, g.owner = high, im.Owner
 	return g.h.AttachImage(trap.ImageConfig{
 		FD: int(im.FD), Path: im.Path, Pages: high / pageSize, Index: im.Index, ID: im.ID,
 	})
@@ -99,9 +102,16 @@ func (g *userfault) bring(off uint64, src []byte) error {
 // so it is done with no snapshot open, and writers held. Readers may go on: what
 // is still missing is zero, and the kernel fills zeros in.
 func (g *userfault) complete(hold hold) error {
-	if _, of := g.h.Present(); of == 0 || g.h.Detached() || len(*g.chain.Load()) > 0 {
+	if _, of := g.h.Present(); of == 0 || g.h.Detached() {
 		return nil
 	}
+	// From here on what is missing is zero without a look at the file.
+	g.h.ForgetFile()
+	if len(*g.chain.Load()) > 0 {
+		g.incomplete.Store(true) // until the last one is closed
+		return nil
+	}
+	g.incomplete.Store(false)
 	release, err := hold()
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package arena
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -44,6 +45,9 @@ type userfault struct {
 
 	lazyHigh uint64 // bytes that a lazy restore brings in
 	broken   error  // why no snapshot can be taken any more
+	// All content of a lazy restore is in, but a snapshot was open.
+	incomplete atomic.Bool
+	owner      any // of the file that missing pages come from
 
 	overruns atomic.Uint64
 	keeper   sync.WaitGroup
@@ -55,7 +59,11 @@ type layer struct {
 	tab  *trap.Table
 	seq  uint64
 	open bool        // under Arena.mu: the snapshot has not been closed
+	bare bool        // it never had a snapshot, see supersede
 	void atomic.Bool // given up: what is read through it is wrong
+
+	gone          bool   // under userfault.readers: the table has been unmapped
+	pages, faults uint64 // what it counted until then; read only if gone
 
 	// Pages [late-1, lateEnd) could not be released when it was asked for.
 	late, lateEnd uint64
@@ -64,7 +72,7 @@ type layer struct {
 const userfaultFeatures = uffd.FeatureWriteProtect | uffd.FeatureSIGBUS | uffd.FeatureWPUnpopulated
 
 func probeUserfault() error {
-	for _, have := range []func() error{uffd.HaveUserfaultfd, uffd.HaveWriteProtect, uffd.HaveSIGBUS, uffd.HaveWPUnpopulated, uffd.HaveCopy} {
+	for _, have := range []func() error{trap.Supported, uffd.HaveUserfaultfd, uffd.HaveWriteProtect, uffd.HaveSIGBUS, uffd.HaveWPUnpopulated, uffd.HaveCopy} {
 		if err := have(); err != nil {
 			if errors.Is(err, errors.ErrUnsupported) {
 				return fmt.Errorf("%w: %w", ErrNotSupported, err)
@@ -139,6 +147,7 @@ func (g *userfault) freeze(high func() uint64, hold hold) (frozen, timing, error
 	if err := trap.CheckHandler(); err != nil {
 		return nil, timing{}, err
 	}
+	g.reclaim() // what has been given up should not cost the next one its slots
 	// What can be done before writers are held: a table with room for some
 	// growth until then, slots, memory behind the first of them.
 	g.seq++
@@ -162,16 +171,15 @@ func (g *userfault) freeze(high func() uint64, hold hold) (frozen, timing, error
 	}
 	held := time.Now()
 	size := high()
-	if tab.SetPages(size/pageSize) != nil {
-		// The arena grew by more than an eighth while we waited.
-		err = tab.Unmap()
-		if err == nil {
-			tab, err = trap.NewTable(g.seq, size/pageSize)
-		}
+	if size > before {
+		tab, err = g.fit(tab, size)
 		if err != nil {
 			release()
 			return nil, timing{}, err
 		}
+	} else if err := tab.SetPages(size / pageSize); err != nil {
+		release()
+		return nil, timing{}, errors.Join(err, tab.Unmap())
 	}
 	l := &layer{g: g, tab: tab, seq: g.seq, open: true}
 	// From here on resolvers publish in tab. Raising says that nobody should;
@@ -195,7 +203,25 @@ func (g *userfault) freeze(high func() uint64, hold hold) (frozen, timing, error
 		l.open = false
 		return nil, t, errors.Join(err, g.tidy())
 	}
-	return l, t, g.tidy()
+	// An error here is munmap's: memory stays mapped, the snapshot is good.
+	_ = g.tidy()
+	return l, t, nil
+}
+
+// fit makes table and slots large enough for an arena that grew to size while
+// writers were waited for.
+func (g *userfault) fit(tab *trap.Table, size uint64) (*trap.Table, error) {
+	if err := g.h.SetLimit(g.slotLimit(size)); err != nil {
+		return nil, errors.Join(err, tab.Unmap())
+	}
+	if tab.SetPages(size/pageSize) == nil {
+		return tab, nil
+	}
+	// It grew by more than an eighth.
+	if err := tab.Unmap(); err != nil {
+		return nil, err
+	}
+	return trap.NewTable(g.seq, size/pageSize)
 }
 
 func ptr[T any](v T) *T { return &v }
@@ -223,12 +249,14 @@ func (g *userfault) protect(size uint64) error {
 // Preconditions: Arena.mu is held, and nobody reads through a closed layer's
 // snapshot any more.
 func (g *userfault) tidy() error {
+	g.supersede()
 	old := *g.chain.Load()
 	var keep, gone []*layer
 	for i, l := range old {
 		newest := i == len(old)-1
+		l.pages, l.faults = l.tab.Preserved(), l.tab.Faults()
 		switch {
-		case l.open && !l.void.Load(), newest && len(keep) > 0:
+		case l.wanted(), newest && len(keep) > 0:
 			keep = append(keep, l)
 		case newest:
 			// No open snapshot at all: nobody needs a page from now on.
@@ -249,11 +277,18 @@ func (g *userfault) tidy() error {
 	if len(gone) == 0 {
 		return nil
 	}
+	if n := len(keep); n > 1 && keep[n-1].bare {
+		// What it stood on may be among those that go.
+		keep[n-1].tab.SetBelow(keep[n-2].tab)
+		g.h.Drain()
+	}
 	g.chain.Store(&keep)
 	// Whoever loads the chain from here on does not see what is gone; wait for
 	// those who loaded it before.
 	g.readers.Lock()
-	//lint:ignore SA2001 to have had the lock is the point
+	for _, l := range gone {
+		l.gone = true
+	}
 	g.readers.Unlock()
 	var errs []error
 	for _, l := range gone {
@@ -265,11 +300,47 @@ func (g *userfault) tidy() error {
 	return errors.Join(errs...)
 }
 
+// supersede puts an empty layer, without a snapshot, on top of a newest layer
+// whose own snapshot is closed while an older one is open: that layer can then
+// be merged down, and what it holds twice is free. Without it one snapshot could
+// need more slots than it has pages.
+//
+// The empty layer does not keep the rule that a page which is not protected has
+// an entry in the newest table: it may stand in the one below. The resolver looks
+// there, too (Table.SetBelow), and readers find that one first.
+func (g *userfault) supersede() {
+	chain := *g.chain.Load()
+	if len(chain) < 2 {
+		return
+	}
+	newest := chain[len(chain)-1]
+	if newest.bare || newest.wanted() || !slices.ContainsFunc(chain, (*layer).wanted) {
+		return
+	}
+	tab, err := trap.NewTable(g.seq+1, newest.tab.Pages())
+	if err != nil {
+		return // then the old one stays
+	}
+	g.seq++
+	tab.SetBelow(newest.tab)
+	g.h.Publish(tab)
+	g.h.Drain()
+	g.chain.Store(ptr(append(chain[:len(chain):len(chain)], &layer{g: g, tab: tab, seq: g.seq, bare: true})))
+}
+
+// wanted: an open snapshot reads through it as its first layer.
+func (l *layer) wanted() bool { return l.open && !l.void.Load() }
+
 // setLow makes slots running low ring the bell where giving up the oldest
 // snapshot helps another one.
 func (g *userfault) setLow(layers []*layer) {
-	low := uint64(0)
-	if len(layers) > 1 {
+	low, open := uint64(0), 0
+	for _, l := range layers {
+		if l.wanted() {
+			open++
+		}
+	}
+	if open > 1 {
 		low = lowSlots(g.h.Stats().Limit)
 	}
 	g.h.SetLow(low)
@@ -347,7 +418,14 @@ func (l *layer) release(off, n uint64) {
 	}
 }
 
-func (l *layer) cost() (pages, faults uint64) { return l.tab.Preserved(), l.tab.Faults() }
+func (l *layer) cost() (pages, faults uint64) {
+	l.g.readers.RLock()
+	defer l.g.readers.RUnlock()
+	if l.gone {
+		return l.pages, l.faults
+	}
+	return l.tab.Preserved(), l.tab.Faults()
+}
 
 // close is called with Arena.mu held, when no reader of this snapshot is left.
 func (l *layer) close() error {

@@ -34,6 +34,10 @@ func (g *userfault) keep() {
 		}
 		g.a.mu.Lock()
 		g.reclaim()
+		if idle && g.incomplete.Load() {
+			// What a snapshot stood in the way of. An error shows at the next one.
+			_ = g.complete(g.a.opts.hold())
+		}
 		g.a.unlock()
 	}
 }
@@ -49,15 +53,20 @@ func (g *userfault) reclaim() {
 			changed = true
 		}
 	}
-	if !changed && len(chain) > 1 && g.h.Free() < lowSlots(g.h.Stats().Limit) {
-		// Running low: the oldest gives way, so that the others live. Marked
-		// first: a reader looks at the mark after it copied from a slot.
+	if !changed && g.h.Free() < lowSlots(g.h.Stats().Limit) {
+		// Running low: the oldest gives way, so that the others live, if that
+		// frees anything. Marked first: a reader looks at the mark after it
+		// copied from a slot.
+		var open []*layer
 		for _, l := range chain {
-			if l.open && !l.void.Swap(true) {
-				g.overruns.Add(1)
-				changed = true
-				break
+			if l.wanted() {
+				open = append(open, l)
 			}
+		}
+		if len(open) > 1 && open[0].tab.Preserved() > 0 {
+			open[0].void.Store(true)
+			g.overruns.Add(1)
+			changed = true
 		}
 	}
 	if changed {

@@ -39,8 +39,8 @@ func (o *Options) check() error {
 		return fmt.Errorf("options: MaxSize %d is negative", o.MaxSize)
 	case o.MaxPreserved < 0:
 		return fmt.Errorf("options: MaxPreserved %d is negative", o.MaxPreserved)
-	case o.MaxSize > 1<<46:
-		return fmt.Errorf("options: MaxSize %d is more than the address space of 64 TiB", o.MaxSize)
+	case o.MaxSize > 1<<42:
+		return fmt.Errorf("options: MaxSize %d is more than 4 TiB", o.MaxSize)
 	case o.FaultPages < 0 || o.FaultPages > 512 || o.FaultPages&(o.FaultPages-1) != 0:
 		return fmt.Errorf("options: FaultPages %d: want a power of two up to 512, or 0", o.FaultPages)
 	}

@@ -12,6 +12,7 @@ type MissingPages struct {
 	Path  string   // of the file, for the message of a crash
 	Index []uint64 // for each 2 MiB of the arena its block's file offset, 0: all zero
 	ID    [16]byte // the checkpoint's UUID
+	Owner any      // kept reachable until the arena is closed: what would close FD
 }
 
 // Restoring is an arena that is being filled. It is not yet allocated from.
@@ -52,7 +53,7 @@ func (r *Restoring) Finish() (*Arena, error) {
 	if err := r.a.al.attach(); err != nil {
 		return nil, errors.Join(fmt.Errorf("reading the allocator's state: %w", err), r.a.Close())
 	}
-	if high := r.a.High(); high > r.size {
+	if high := r.a.High(); high != r.size {
 		return nil, errors.Join(fmt.Errorf("the header says %d bytes, restored were %d: %w", high, r.size, ErrCorrupt), r.a.Close())
 	}
 	return r.a, nil

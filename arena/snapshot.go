@@ -156,15 +156,16 @@ func (h *handle) close() error {
 // leaves the rest to whoever may take the arena's mu.
 func (h *handle) detach() {
 	h.mu.Lock()
-	f := h.f
-	h.cost = h.stats()
-	h.f = nil
-	h.mu.Unlock()
-	if f == nil {
+	defer h.mu.Unlock()
+	if h.f == nil {
 		return
 	}
+	h.cost = h.stats()
+	// In one step: who finds the handle neither open nor leaving may take it
+	// that it has been given back.
 	h.a.reg.Lock()
 	delete(h.a.open, h)
-	h.a.leaving = append(h.a.leaving, f)
+	h.a.leaving = append(h.a.leaving, h.f)
 	h.a.reg.Unlock()
+	h.f = nil
 }

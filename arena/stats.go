@@ -32,13 +32,19 @@ type Stats struct {
 	Missing                     int64 // first touches that brought pages in
 }
 
-// Stats may be called at any time before Close. Resident is asked of the kernel: about a
+// Stats may be called at any time; after Close it is zero. Resident is asked of the kernel: about a
 // millisecond a GiB.
 func (a *Arena) Stats() Stats {
+	a.alive.RLock()
+	defer a.alive.RUnlock()
 	if a.closed.Load() {
 		return Stats{}
 	}
 	bytes, objects := a.al.inUse()
+	resident := int64(-1)
+	if n, err := a.mem.Resident(0, a.High()); err == nil {
+		resident = int64(n)
+	}
 	a.reg.Lock()
 	defer a.reg.Unlock()
 	s := Stats{
@@ -47,16 +53,13 @@ func (a *Arena) Stats() Stats {
 		Objects:     int64(objects),
 		Bytes:       int64(bytes),
 		Reserved:    int64(a.mem.Size()),
-		Resident:    -1,
+		Resident:    resident,
 		Snapshots:   len(a.open),
 		Taken:       int64(a.taken),
 		LastPause:   a.last.pause,
 		LastWaited:  a.last.waited,
 		WorstPause:  a.worst.pause,
 		WorstWaited: a.worst.waited,
-	}
-	if n, err := a.mem.Resident(0, a.High()); err == nil {
-		s.Resident = int64(n)
 	}
 	a.guard.stats(&s)
 	return s

@@ -19,9 +19,11 @@ type Lazy struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
-	mu   sync.Mutex // one populates at a time
-	done bool
-	err  error // of the prefetch
+	populating sync.Mutex // one populates at a time
+	done       bool       // under populating
+
+	mu  sync.Mutex
+	err error // of the prefetch
 }
 
 // OpenLazy makes an arena of im whose pages come in as they are touched. What
@@ -37,7 +39,7 @@ func OpenLazy(im *checkpoint.Image, o Options) (*arena.Arena, *Lazy, error) {
 	}
 	info := im.Info()
 	a, err := r.FinishLazy(arena.MissingPages{
-		FD: im.File().Fd(), Path: info.Path, Index: im.Index(), ID: info.ID,
+		FD: im.File().Fd(), Path: info.Path, Index: im.Index(), ID: info.ID, Owner: im,
 	})
 	if err != nil {
 		return nil, nil, named("restoring lazily", info, err)
@@ -47,12 +49,12 @@ func OpenLazy(im *checkpoint.Image, o Options) (*arena.Arena, *Lazy, error) {
 	return a, l, nil
 }
 
-// Prefetch starts to bring the rest in, in the background, until Stop. Call it
-// once, when the arena's Options.Hold may be called.
+// Prefetch starts to bring the rest in, in the background, until Stop or
+// Populate. Call it once, when the arena's Options.Hold may be called.
 func (l *Lazy) Prefetch() {
 	l.wg.Go(func() {
 		// One worker: the program that uses the arena needs the others.
-		if err := l.populate(l.ctx, 1, l.opts.Progress); err != nil && l.ctx.Err() == nil {
+		if err := l.populate(l.ctx, 1); err != nil && l.ctx.Err() == nil {
 			l.mu.Lock()
 			l.err = err
 			l.mu.Unlock()
@@ -60,32 +62,29 @@ func (l *Lazy) Prefetch() {
 	})
 }
 
-// Populate brings in all that is still missing, with all workers, and returns
-// when the file is not needed any more. Errors: ctx's, ErrClosed, and those of
-// checkpoint.Image.ReadBlock for what is damaged: pages that were not touched so
-// far; they stay missing.
+// Populate takes over from Prefetch: it brings in all that is still missing,
+// with all workers, and returns when the file is not needed any more. Errors:
+// ctx's, ErrClosed, and those of checkpoint.Image.ReadRuns for what is damaged:
+// pages that were not touched so far; they stay missing.
 func (l *Lazy) Populate(ctx context.Context) error {
-	return l.populate(ctx, l.opts.workers(), l.opts.Progress)
+	l.Stop()
+	return l.populate(ctx, l.opts.workers())
 }
 
-func (l *Lazy) populate(ctx context.Context, workers int, progress func(done, total int64)) error {
-	l.mu.Lock()
+func (l *Lazy) populate(ctx context.Context, workers int) error {
+	l.populating.Lock()
+	defer l.populating.Unlock()
 	if l.done {
-		l.mu.Unlock()
 		return nil
 	}
-	l.mu.Unlock()
-	err := eachRow(ctx, l.im, workers, newMeter(l.im, progress), l.a.Bring)
-	if err != nil {
+	if err := eachRow(ctx, l.im, workers, newMeter(l.im, l.opts.Progress), l.a.Bring); err != nil {
 		return named("populating from", l.im.Info(), err)
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.done {
-		return nil
+	if err := l.a.Complete(); err != nil {
+		return err
 	}
 	l.done = true
-	return l.a.Complete()
+	return nil
 }
 
 // Err is why the prefetch in the background has ended before all was in; nil

@@ -8,9 +8,11 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 	"unsafe"
 
 	"github.com/cowheap/cowheap/arena"
@@ -325,4 +327,117 @@ func TestTooSmallAndCancelled(t *testing.T) {
 	if _, err := Eager(ctx, im, Options{Arena: arena.Options{MaxSize: 64 << 20}}); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
+}
+
+func TestReleasedPagesThatWereMissingCanBePrepared(t *testing.T) {
+	src, _ := source(t, arena.GuardAuto)
+	a, _ := lazily(t, saved(t, src), false)
+	s, err := a.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	s.Release(0, s.Size())
+	f, err := os.Open("/dev/zero")
+	if err != nil {
+		t.Skip(err)
+	}
+	defer f.Close()
+	const off = 2 << 20
+	if err := a.PrepareWrite(off, 4096); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Read(bytesOf(a)[off : off+4096]); err != nil {
+		t.Errorf("reading into a prepared page: %v", err)
+	}
+}
+
+func TestAfterPopulateTheFileIsNotNeeded(t *testing.T) {
+	src, want := source(t, arena.GuardAuto)
+	im := saved(t, src)
+	path := im.Info().Path
+	a, l := lazily(t, im, false)
+	s, err := a.Snapshot() // in the way of unregistering
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Populate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(path, 0); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(bytesOf(a), want) {
+		t.Error("the restored bytes differ")
+	}
+	s.Close()
+}
+
+func TestCheckpointLargerThanItsArenaIsRefused(t *testing.T) {
+	_, image := source(t, arena.GuardCopy)
+	image = append(image, bytes.Repeat([]byte{0xaa}, 4<<20)...)
+	var file bytes.Buffer
+	if _, err := checkpoint.Write(t.Context(), &file, sized(image), checkpoint.WriteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	im, err := checkpoint.NewImage(bytes.NewReader(file.Bytes()), int64(file.Len()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Eager(t.Context(), im, Options{Arena: arena.Options{MaxSize: 64 << 20}}); !errors.Is(err, arena.ErrCorrupt) {
+		t.Errorf("%v, want ErrCorrupt", err)
+	}
+}
+
+type sized []byte
+
+func (s sized) Size() int64                             { return int64(len(s)) }
+func (s sized) ReadAt(p []byte, off int64) (int, error) { return bytes.NewReader(s).ReadAt(p, off) }
+
+func TestArenaKeepsItsFileOpen(t *testing.T) {
+	src, want := source(t, arena.GuardAuto)
+	im := saved(t, src)
+	a, l, err := OpenLazy(im, Options{Arena: arena.Options{Guard: arena.GuardUserfault, MaxSize: 64 << 20}})
+	if err != nil {
+		t.Skip(err)
+	}
+	im, l = nil, nil
+	for range 3 {
+		runtime.GC()
+		time.Sleep(5 * time.Millisecond) // the cleanups run by themselves
+	}
+	_, _ = im, l
+	if !bytes.Equal(bytesOf(a), want) {
+		t.Error("the restored bytes differ")
+	}
+	a.Close()
+}
+
+func TestProgressIsToldByOneAtATime(t *testing.T) {
+	src, _ := source(t, arena.GuardAuto)
+	var inside, most atomic.Int32
+	a, l, err := OpenLazy(saved(t, src), Options{Arena: arena.Options{Guard: arena.GuardUserfault, MaxSize: 64 << 20},
+		Progress: func(done, total int64) {
+			most.Store(max(most.Load(), inside.Add(1)))
+			time.Sleep(100 * time.Microsecond)
+			inside.Add(-1)
+		}})
+	if err != nil {
+		t.Skip(err)
+	}
+	l.Prefetch()
+	var wg sync.WaitGroup
+	for range 3 {
+		wg.Go(func() {
+			if err := l.Populate(context.Background()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if n := most.Load(); n > 1 {
+		t.Errorf("%d at a time", n)
+	}
+	a.Close()
+	l.Close()
 }

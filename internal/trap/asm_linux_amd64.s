@@ -40,19 +40,30 @@ TEXT ·trampoline(SB), NOSPLIT|NOFRAME|TOPFRAME, $0
 	JEQ  missing
 	CMPQ AX, $3                  // faultWrite
 	JNE  leave
-	MOVQ ·writeFaultFunc(SB), DX
-	JMP  resolve
-missing:
-	MOVQ ·missingFaultFunc(SB), DX
-resolve:
 	MOVQ 24(SP), AX
 	MOVQ 40(SP), BX
 	MOVQ 48(SP), CX
-	CALL (DX)                    // (entry, info, ctx) answer
+	MOVQ ·writeFaultFunc(SB), DX
+	CALL (DX)                    // writeFault(entry, info, ctx) answer
 leave:
 	MOVQ 24(SP), BX
 	LOCK
 	DECQ 24(BX)                  // entry.inside
+	JMP  answer
+missing:
+	MOVQ 24(SP), AX
+	LOCK
+	INCQ 32(AX)                  // entry.bringing, before inside goes down
+	LOCK
+	DECQ 24(AX)                  // entry.inside
+	MOVQ 40(SP), BX
+	MOVQ 48(SP), CX
+	MOVQ ·missingFaultFunc(SB), DX
+	CALL (DX)                    // missingFault(entry, info, ctx) answer
+	MOVQ 24(SP), BX
+	LOCK
+	DECQ 32(BX)                  // entry.bringing
+answer:
 	TESTQ AX, AX
 	JEQ  chain                   // ours, and hopeless
 	ADDQ $56, SP

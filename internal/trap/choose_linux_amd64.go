@@ -84,7 +84,7 @@ func (r *Range) choose(t *Table, page uint64) (first, end uint64) {
 		run = 0
 		// (Products, because a division would bring the runtime's panic in.)
 		lift, along := load64(&r.liftTicks), load64(&r.copyTicks)*alongCopies
-		if lift >= dearLift*along && lift*faults >= rentPages*along {
+		if along != 0 && lift >= dearLift*along && lift*faults >= rentPages*along {
 			n = boughtPages
 		}
 		first = page &^ (n - 1)

@@ -17,8 +17,11 @@ type entry struct {
 	start  uint64 // address of the range, 0: free
 	size   uint64 // bytes
 	ctl    uint64 // address of the Range
-	inside uint64 // resolvers inside
-	_      [4]uint64
+	inside uint64 // resolvers inside, but for those that bring a missing page in
+	// bringing counts the others: they never look at newest, and readers may
+	// keep it above zero for as long as a lazy restore takes.
+	bringing uint64
+	_        [3]uint64
 }
 
 // MaxRanges is how many arenas a process may have open at once.
@@ -77,15 +80,16 @@ func (e *entry) release() {
 	mu.Lock()
 	defer mu.Unlock()
 	store64(&e.start, 0)
-	e.drain()
+	// In this order: who brings a page in was counted there before it left here.
+	waitZero(&e.inside)
+	waitZero(&e.bringing)
 }
 
-// drain waits until no resolver has been inside at some instant after the call.
-// A resolver is inside for microseconds, or for a read from a file; it waits
+// waitZero waits until the counter has been zero at some instant after the call. A resolver is inside for microseconds, or for a read from a file; it waits
 // for nobody, so this ends. It may be descheduled, so spinning alone would be
 // wrong on one processor.
-func (e *entry) drain() {
-	for i := 0; load64(&e.inside) != 0; i++ {
+func waitZero(counter *uint64) {
+	for i := 0; load64(counter) != 0; i++ {
 		switch {
 		case i < 100:
 			pause()

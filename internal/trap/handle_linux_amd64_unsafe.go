@@ -15,7 +15,15 @@ import (
 )
 
 // ErrNotSupported: the processor lacks an instruction that the resolver needs.
-var ErrNotSupported = errors.New("the processor has no CRC32 instruction (SSE4.2)")
+var ErrNotSupported = fmt.Errorf("the processor has no CRC32 instruction (SSE4.2; a virtual machine may hide it): %w", errors.ErrUnsupported)
+
+// Supported answers nil or ErrNotSupported.
+func Supported() error {
+	if !cpu.X86.HasSSE42 {
+		return ErrNotSupported
+	}
+	return nil
+}
 
 // Config says what a Handle is to resolve.
 type Config struct {
@@ -47,9 +55,9 @@ const (
 
 // New makes faults in [Start, Start+Size) ours. The first call installs the
 // SIGBUS handler; it stays for the life of the process.
-func New(c Config) (h *Handle, err error) {
-	if !cpu.X86.HasSSE42 {
-		return nil, ErrNotSupported
+func New(c Config) (_ *Handle, err error) {
+	if err := Supported(); err != nil {
+		return nil, err
 	}
 	if c.Size == 0 || c.Size%(blockPages*pageSize) != 0 || c.Start%(blockPages*pageSize) != 0 {
 		return nil, fmt.Errorf("range of %d bytes at %#x is not made of 2 MiB blocks", c.Size, c.Start)
@@ -57,7 +65,7 @@ func New(c Config) (h *Handle, err error) {
 	if err := install(); err != nil {
 		return nil, err
 	}
-	h = &Handle{bell: -1, max: c.MaxSlots}
+	h := &Handle{bell: -1, max: c.MaxSlots}
 	defer func() {
 		if err != nil {
 			_ = h.Close()
@@ -123,10 +131,10 @@ func (h *Handle) Close() error {
 func (h *Handle) Publish(t *Table) { store64(&h.r.newest, t.addr()) }
 
 // Drain waits until there has been an instant, after the call, at which no
-// resolver was inside: whoever comes later reads what is published now. (The
+// resolver of a write fault was inside: whoever comes later reads what is published now. (The
 // counter goes up by a locked instruction before newest is read, and Publish is
 // an exchange: either the resolver sees the new Table or Drain sees the count.)
-func (h *Handle) Drain() { h.entry.drain() }
+func (h *Handle) Drain() { waitZero(&h.entry.inside) }
 
 // BeginArming voids the hints and repeat counters of the arming before.
 func (h *Handle) BeginArming() { add64(&h.r.epoch, 1) }
@@ -175,8 +183,18 @@ func (r *Range) prepare(first, end uint64) bool {
 	}
 	protected := end > t.pages // the block's rest beyond the snapshot
 	for p := first; p < min(end, t.pages); p++ {
-		if load32(t.entry(p)) != entryNone {
+		switch load32(t.entry(p)) {
+		case entryNone:
+		case entryTomb:
+			// Tombstone may be about to lift it, or it was missing then and
+			// came in protected.
+			protected = true
 			continue
+		default:
+			continue
+		}
+		if load64(&t.state) == stateRaising {
+			r.tear(t, p, 0)
 		}
 		if protected = true; !r.preserve(t, p) {
 			r.giveUp(t)

@@ -76,6 +76,15 @@ func (h *Handle) AttachImage(c ImageConfig) (err error) {
 	return nil
 }
 
+// ForgetFile says that every page that is not all zero is in: what is missing
+// is zero, and the file is not looked at any more.
+func (h *Handle) ForgetFile() {
+	im := h.image.im
+	for region := range (im.pages + blockPages - 1) >> blockShift {
+		store64(word64(im.index+region*8), 0)
+	}
+}
+
 // DetachImage ends it: no page is missing from now on. The image's memory stays
 // until Close, because a resolver may be reading it.
 // Preconditions: the range is not registered for missing faults any more.
@@ -93,8 +102,12 @@ func (h *Handle) BringIn(first, n uint64) error {
 		return nil
 	}
 	for p := first; p < first+n; p++ {
-		for h.r.isMissing(p) {
-			if result, offset := h.r.bringIn(p); result == bringFailed {
+		for tries := 0; h.r.isMissing(p); tries++ {
+			result, offset := h.r.bringIn(p)
+			if result == bringAgain && tries > 1000 {
+				return fmt.Errorf("page at arena offset %#x of %s: the kernel refuses to bring it in (no memory?)", p<<pageShift, h.image.path)
+			}
+			if result == bringFailed {
 				return fmt.Errorf("page at arena offset %#x: %w at offset %#x of %s", p<<pageShift, ErrDamaged, offset, h.image.path)
 			}
 		}

@@ -89,6 +89,7 @@ type Table struct {
 	pc     uint64 // and its program counter
 	list   uint64 // published slots: slot+1, 0: none
 	count  uint64 // published slots
+	below  uint64 // address of the Table below, if this one has no snapshot of its own
 	faults uint64 // write faults resolved for this Table
 }
 

@@ -51,6 +51,7 @@ const (
 	bringDone   = iota
 	bringRetry  // all bounce buffers are in use: run the instruction again
 	bringFailed // the file is damaged or cannot be read
+	bringAgain  // the kernel refuses for now: run the instruction again, so many times
 )
 
 // isMissing: the page has not been brought in, as far as the bitmap knows.
@@ -324,9 +325,10 @@ func (r *Range) copyIn(im *Image, first, n, page, src uint64) (result uint64) {
 		im.markPresent(page, 1)
 		return bringDone
 	}
-	// EAGAIN, ENOMEM: try again; the backstop ends what does not end.
+	// EAGAIN, ENOMEM: the backstop ends what does not end. ENOENT: the lazy
+	// restore was completed meanwhile, and the page is zero without us.
 	syscall6(sysYield, 0, 0, 0, 0, 0, 0)
-	return bringDone
+	return bringAgain
 }
 
 // copyPagesIn is one UFFDIO_COPY. It answers the pages copied, or -errno.

@@ -54,34 +54,36 @@ func (h *Handle) WarmUp(n uint64) (warmed uint64) {
 			break
 		}
 		store64(word64(h.r.slots+(s-1)<<pageShift), 0)
-		h.addWarm(s-1, 1)
+		h.r.push(&h.r.warm, s-1)
+		add64(&h.r.warmLen, 1)
 		warmed++
 	}
-	for warmed < n {
-		f := load64(&h.r.fresh)
-		k := min(n-warmed, load64(&h.r.limit)-min(f, load64(&h.r.limit)))
-		if k == 0 {
-			break
+	// Fresh slots get their memory while anybody may still take them, and are
+	// claimed a few at a time: the resolver must not find the pool empty because
+	// we hold what is in it. In one call, because as long as it runs every lift
+	// elsewhere is dear: the kernel flushes this processor's TLB, too.
+	f, limit := load64(&h.r.fresh), load64(&h.r.limit)
+	end := min(f+n-warmed, limit-min(limit, keepFresh))
+	if f >= end {
+		return warmed
+	}
+	h.slots.Populate(f*pageSize, (end-f)*pageSize)
+	for f < end {
+		k := min(end-f, 16)
+		if cas64(&h.r.fresh, f, f+k) {
+			for i := range k {
+				h.r.push(&h.r.warm, f+k-1-i) // the lowest on top
+			}
+			add64(&h.r.warmLen, k)
+			warmed += k
 		}
-		if !cas64(&h.r.fresh, f, f+k) {
-			continue
-		}
-		// In one call: as long as this runs, every lift elsewhere is dear,
-		// because the kernel flushes this processor's TLB, too.
-		h.slots.Populate(f*pageSize, k*pageSize)
-		h.addWarm(f, k)
-		warmed += k
+		f = load64(&h.r.fresh)
 	}
 	return warmed
 }
 
-// addWarm puts n slots from slot on into the warm list.
-func (h *Handle) addWarm(slot, n uint64) {
-	for i := range n {
-		h.r.push(&h.r.warm, slot+n-1-i) // the lowest on top
-	}
-	add64(&h.r.warmLen, n)
-}
+// keepFresh slots are left to the resolver to take by itself.
+const keepFresh = 64
 
 // CoolDown gives the memory of free slots back to the system until at most keep
 // of them have any. Safe beside the resolver.

@@ -164,3 +164,46 @@ func TestSnapshotsUnderConcurrentWritersAndGC(t *testing.T) {
 	wg.Wait()
 	t.Logf("%+v", g.h.Stats())
 }
+
+func TestFirstFaultTakesOnePage(t *testing.T) {
+	g := newRig(t, 2, 1024)
+	tab := g.snapshot()
+	*g.word(300, 0) = 1
+	if n := tab.Preserved(); n != 1 {
+		t.Errorf("%d pages preserved by one write before anything was measured", n)
+	}
+	g.drop(tab)
+}
+
+func TestOnePageInVeryManySnapshots(t *testing.T) {
+	g := newRig(t, 1, 64)
+	for range 2 * repeatsForPanic {
+		g.h.BeginArming()
+		if err := g.fd.Protect(g.mem.Addr(), pageSize); err != nil {
+			t.Fatal(err)
+		}
+		g.h.r.epoch &^= 0xffffff // as if so many armings had passed that it is the same again
+		tab, err := NewTable(g.seq+1, 512)
+		if err != nil {
+			t.Fatal(err)
+		}
+		g.seq++
+		g.h.Publish(tab)
+		*g.word(0, 0)++ // a crash if it counted as repeated
+		g.drop(tab)
+	}
+}
+
+func TestWhatCannotBeMadeIsAnError(t *testing.T) {
+	g := newRig(t, 1, 64)
+	for _, c := range []Config{
+		{FD: g.fd.Fd(), Start: g.mem.Addr(), Size: 1 << 21, MaxSlots: 1 << 50}, // no such address space
+		{FD: g.fd.Fd(), Start: g.mem.Addr() + 4096, Size: 1 << 21, MaxSlots: 1},
+		{FD: g.fd.Fd(), Start: g.mem.Addr(), Size: 4096, MaxSlots: 1},
+	} {
+		if h, err := New(c); err == nil {
+			h.Close()
+			t.Errorf("%+v: no error", c)
+		}
+	}
+}

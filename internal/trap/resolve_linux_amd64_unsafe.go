@@ -74,7 +74,7 @@ const (
 	eintr           = 4
 	eexist          = 17
 	repeatBuckets   = 1024
-	repeatsForPanic = 1 << 14
+	repeatsForPanic = 1 << 13
 )
 
 // enter is called by the trampoline. It answers the address of the entry whose
@@ -164,15 +164,27 @@ func classify(entry, info, ctx uint64) uint64 {
 //go:norace
 //go:nocheckptr
 func (r *Range) mayRepeat(page uint64) bool {
+	// The page (30 bits), the arming (20), the count (14).
 	w := r.repeatsOf(page)
-	key := (page<<20 ^ load64(&r.epoch)<<56) &^ (1<<20 - 1)
+	key := page<<34 | load64(&r.epoch)&(1<<20-1)<<14
 	v := load64(w)
-	if v&^(1<<20-1) != key {
+	if v&^(1<<14-1) != key {
 		v = key
 	}
 	v++
 	store64(w, v) // racing threads lose counts, never reach the limit sooner
-	return v&(1<<20-1) < repeatsForPanic
+	return v&(1<<14-1) < repeatsForPanic
+}
+
+// hasRoom: taking n pages along does not bring an overrun nearer that the
+// pages alone might not reach.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func (r *Range) hasRoom(t *Table, n uint64) bool {
+	limit := load64(&r.limit)
+	return limit >= t.pages || load64(&r.used)+n <= limit-limit/4
 }
 
 //go:nosplit
@@ -235,15 +247,17 @@ func (r *Range) firstWrite(page, pc uint64) {
 		r.liftBlock(page)
 		return
 	}
-	if load64(&t.state) == stateRaising && cas64(&t.torn, 0, 1) {
-		t.page, t.pc = page, pc
-		store64(&t.torn, 2)
+	if load64(&t.state) == stateRaising {
+		r.tear(t, page, pc)
 	}
 	if page >= t.pages {
 		r.liftTail(t, page)
 		return
 	}
 	add64(&t.faults, 1)
+	if load32(t.entry(page)) == entryNone {
+		r.forgetRepeats(page) // this one makes progress
+	}
 	first, end := r.choose(t, page)
 	if !r.preserve(t, page) {
 		r.giveUp(t)
@@ -251,7 +265,7 @@ func (r *Range) firstWrite(page, pc uint64) {
 		return
 	}
 	lo, hi := page, page+1
-	if end-first > 1 && r.readable(first, end-first) {
+	if end-first > 1 && r.hasRoom(t, end-first) && r.readable(first, end-first) {
 		for hi < end && !r.isMissing(hi) && r.preserve(t, hi) {
 			hi++
 		}
@@ -267,10 +281,19 @@ func (r *Range) firstWrite(page, pc uint64) {
 	// Nobody changes newest while a resolver is inside, so this cannot happen;
 	// if it did, the new snapshot would have lost this page's protection.
 	if n := tableAt(load64(&r.newest)); n != t && n != nil && n.seq > t.seq {
-		if cas64(&n.torn, 0, 1) {
-			n.page, n.pc = page, pc
-			store64(&n.torn, 2)
-		}
+		r.tear(n, page, pc)
+	}
+}
+
+// tear marks t's snapshot as torn by a write to page at pc.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func (r *Range) tear(t *Table, page, pc uint64) {
+	if cas64(&t.torn, 0, 1) {
+		t.page, t.pc = page, pc
+		store64(&t.torn, 2)
 	}
 }
 
@@ -319,7 +342,7 @@ func (r *Range) liftTail(t *Table, page uint64) {
 //go:nocheckptr
 func (r *Range) preserve(t *Table, page uint64) bool {
 	entry := t.entry(page)
-	if load32(entry) != entryNone {
+	if load32(entry) != entryNone || t.spares(page) {
 		return true
 	}
 	s := r.take()
@@ -341,6 +364,18 @@ func (r *Range) preserve(t *Table, page uint64) bool {
 	r.push(&t.list, s-1)
 	add64(&t.count, 1)
 	return true
+}
+
+// spares: t has no snapshot of its own, and those below it have page already, or
+// never covered it. (Below is the newest table of an open snapshot; an older one
+// that lacks the page finds it there.)
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func (t *Table) spares(page uint64) bool {
+	b := tableAt(load64(&t.below))
+	return b != nil && (page >= b.pages || load32(b.entry(page)) != entryNone)
 }
 
 // giveUp gives up every snapshot: a writer never waits and never fails because

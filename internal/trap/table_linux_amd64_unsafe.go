@@ -45,6 +45,11 @@ func (t *Table) SetPages(n uint64) error {
 	return nil
 }
 
+// SetBelow says that t has no snapshot of its own and stands on below: what that
+// one has is not preserved again. Before below is unmapped there must be another
+// SetBelow, and then a Drain.
+func (t *Table) SetBelow(below *Table) { store64(&t.below, below.addr()) }
+
 // Raise marks the Table as going up: a write fault from now on tears it.
 func (t *Table) Raise() { store64(&t.state, stateRaising) }
 
