@@ -463,3 +463,32 @@ func TestNothingIsLeft(t *testing.T) {
 		}
 	})
 }
+
+// Populate ends by holding writers off; a writer that it waits for may ask for
+// figures.
+func TestStatsInsideUpdateWhilePopulateWaits(t *testing.T) {
+	dir := t.TempDir()
+	h := have[*Heap](t)(Open(dir, nil))
+	if err := post(h, 100); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.Checkpoint(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	closing(t, h)
+	h = have[*Heap](t)(Open(dir, &Options{Lazy: true, NoPrefetch: true}))
+	defer closing(t, h)
+	done := make(chan error)
+	err := h.Update(func(m *Mem) error {
+		go func() { done <- h.Populate(context.Background()) }()
+		for range 100 {
+			_ = h.Stats()
+			time.Sleep(time.Millisecond)
+		}
+		return nil
+	})
+	if err := errors.Join(err, <-done); err != nil {
+		t.Error(err)
+	}
+	audit(t, h, 100)
+}
