@@ -314,9 +314,9 @@ func TestNobodyIsInsideAClosedGate(t *testing.T) {
 				return false
 			}
 		}
-		rounds := 4000
+		rounds := 400
 		if testing.Short() {
-			rounds = 400
+			rounds = 100
 		}
 		for i := range 24 {
 			kind := passage(i % 2)
@@ -338,7 +338,7 @@ func TestNobodyIsInsideAClosedGate(t *testing.T) {
 		for i := range 3 {
 			state := []gateState{gateNoUpdates, gateNobody, gateNoUpdates}[i]
 			closers.Go(func() {
-				for range rounds / 3 {
+				for range rounds / procs {
 					mustClose(t, g, state)
 					for range 3 {
 						if n := inside[passUpdate].Load(); n != 0 {
