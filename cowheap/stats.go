@@ -8,8 +8,8 @@ import "github.com/cowheap/cowheap/arena"
 // for Updates that were running, and how far a lazy restore has come.
 type Stats struct {
 	arena.Stats
-	// RestoreErr is why a lazy restore stopped bringing pages in in the
-	// background; nil while it goes on and when it has finished.
+	// RestoreErr is why a lazy restore stopped bringing pages in, in the
+	// background or in Populate; nil while it goes on and when it has finished.
 	RestoreErr error
 }
 

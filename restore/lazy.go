@@ -23,7 +23,7 @@ type Lazy struct {
 	done       bool       // under populating
 
 	mu  sync.Mutex
-	err error // of the prefetch
+	err error // see Err
 }
 
 // OpenLazy makes an arena of im whose pages come in as they are touched. What
@@ -53,12 +53,9 @@ func OpenLazy(im *checkpoint.Image, o Options) (*arena.Arena, *Lazy, error) {
 // Populate. Call it once, when the arena's Options.Hold may be called.
 func (l *Lazy) Prefetch() {
 	l.wg.Go(func() {
-		// One worker: the program that uses the arena needs the others.
-		if err := l.populate(l.ctx, 1); err != nil && l.ctx.Err() == nil {
-			l.mu.Lock()
-			l.err = err
-			l.mu.Unlock()
-		}
+		// One worker: the program that uses the arena needs the others. Its
+		// error is kept for Err.
+		_ = l.populate(l.ctx, 1)
 	})
 }
 
@@ -77,18 +74,23 @@ func (l *Lazy) populate(ctx context.Context, workers int) error {
 	if l.done {
 		return nil
 	}
-	if err := eachRow(ctx, l.im, workers, newMeter(l.im, l.opts.Progress), l.a.Bring); err != nil {
-		return named("populating from", l.im.Info(), err)
+	err := eachRow(ctx, l.im, workers, newMeter(l.im, l.opts.Progress), l.a.Bring)
+	if err != nil {
+		err = named("populating from", l.im.Info(), err)
+	} else {
+		err = l.a.Complete()
 	}
-	if err := l.a.Complete(); err != nil {
-		return err
+	l.done = err == nil
+	if ctx.Err() == nil { // to have been stopped is no failure
+		l.mu.Lock()
+		l.err = err
+		l.mu.Unlock()
 	}
-	l.done = true
-	return nil
+	return err
 }
 
-// Err is why the prefetch in the background has ended before all was in; nil
-// while it goes on and when it was successful.
+// Err is why Prefetch or Populate has ended before all was in; nil while one goes
+// on, when it was successful, and when it was stopped.
 func (l *Lazy) Err() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
