@@ -115,6 +115,49 @@ func TestMoreEntrantsThanSlots(t *testing.T) {
 	<-closed
 }
 
+// A closer waits for whom it must in the spill, too.
+func TestClosersWaitForTheSpill(t *testing.T) {
+	for _, kind := range []passage{passUpdate, passView} {
+		synctest.Test(t, func(t *testing.T) {
+			g := newGate()
+			leaveSlots, leaveSpill := make(chan struct{}), make(chan struct{})
+			var spilled atomic.Int32
+			for range 4 * g.slots() {
+				go func() {
+					slot := mustEnter(t, g, kind)
+					if slot == spillSlot {
+						spilled.Add(1)
+						<-leaveSpill
+					} else {
+						<-leaveSlots
+					}
+					g.leave(slot)
+				}()
+			}
+			synctest.Wait()
+			if spilled.Load() == 0 {
+				t.Fatal("nobody is in the spill")
+			}
+			var closed atomic.Bool
+			go func() {
+				mustClose(t, g, gateNoUpdates)
+				closed.Store(true)
+				g.open()
+			}()
+			close(leaveSlots)
+			synctest.Wait()
+			if closed.Load() == (kind == passUpdate) {
+				t.Errorf("closed=%v to Updates while passage %d is in the spill", closed.Load(), kind)
+			}
+			close(leaveSpill)
+			synctest.Wait()
+			if !closed.Load() {
+				t.Error("not closed after the spill is empty")
+			}
+		})
+	}
+}
+
 func TestNestingIsFoundInEverySlotAndTheSpill(t *testing.T) {
 	for _, outer := range []passage{passUpdate, passView} {
 		g := newGate()
@@ -267,6 +310,48 @@ func TestShutTurnsWaitingClosersAway(t *testing.T) {
 	}
 	g.shut()
 	wg.Wait()
+}
+
+// Who waits is let in before the next closer, but once only.
+func TestClosersOweOneEntryToEachWhoWaits(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // else the waiting one may get in by luck
+	once := 0
+	for range 20 {
+		g := newGate()
+		var entries atomic.Int32
+		var stop atomic.Bool
+		var wg sync.WaitGroup
+		mustClose(t, g, gateNoUpdates)
+		wg.Go(func() {
+			for !stop.Load() {
+				slot := mustEnter(t, g, passUpdate)
+				entries.Add(1)
+				g.leave(slot)
+			}
+		})
+		for {
+			g.mu.Lock()
+			waiting := g.waiting
+			g.mu.Unlock()
+			if waiting == 1 {
+				break
+			}
+			runtime.Gosched()
+		}
+		g.open()
+		mustClose(t, g, gateNoUpdates)
+		if n := entries.Load(); n == 0 {
+			t.Error("the gate closed again before it let in who waited")
+		} else if n == 1 {
+			once++
+		}
+		stop.Store(true)
+		g.open()
+		wg.Wait()
+	}
+	if once < 15 { // the other one may have run between open and close
+		t.Errorf("in %d of 20 rounds who waited came in just once", once)
+	}
 }
 
 func TestClosersOneAfterAnotherLetInWhoWaits(t *testing.T) {
