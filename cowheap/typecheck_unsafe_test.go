@@ -24,7 +24,7 @@ type (
 		Hits  atomic.Int64
 		On    atomic.Bool
 		Z     complex128
-		none  [0]*int
+		None  [0]*int
 		_     [8]byte
 	}
 	badTag struct {
@@ -232,7 +232,7 @@ func TestTypeWordsDiffer(t *testing.T) {
 		}
 		words[w] = name
 	}
-	if typeWord[goodRow]() != typeWord[goodRow]() {
+	if first, again := typeWord[goodRow](), typeWord[goodRow](); first != again {
 		t.Error("one type has two words")
 	}
 }

@@ -396,17 +396,18 @@ func (s sized) ReadAt(p []byte, off int64) (int, error) { return bytes.NewReader
 
 func TestArenaKeepsItsFileOpen(t *testing.T) {
 	src, want := source(t, arena.GuardAuto)
-	im := saved(t, src)
-	a, l, err := OpenLazy(im, Options{Arena: arena.Options{Guard: arena.GuardUserfault, MaxSize: 64 << 20}})
+	// Neither the image nor the Lazy can be reached any more.
+	a, err := func() (*arena.Arena, error) {
+		a, _, err := OpenLazy(saved(t, src), Options{Arena: arena.Options{Guard: arena.GuardUserfault, MaxSize: 64 << 20}})
+		return a, err
+	}()
 	if err != nil {
 		t.Skip(err)
 	}
-	im, l = nil, nil
 	for range 3 {
 		runtime.GC()
 		time.Sleep(5 * time.Millisecond) // the cleanups run by themselves
 	}
-	_, _ = im, l
 	if !bytes.Equal(bytesOf(a), want) {
 		t.Error("the restored bytes differ")
 	}
