@@ -230,13 +230,14 @@ func ptr[T any](v T) *T { return &v }
 func (g *userfault) protect(size uint64) error {
 	size = min((size+blockSize-1)&^(blockSize-1), g.a.mem.Size())
 	// The kernel's memory lock is held throughout a call: 16 MiB of small pages
-	// are half a millisecond. Huge pages take microseconds in all, less than
-	// starting a second thread.
-	work := uint64(64 << 20)
+	// are a quarter of a millisecond. Huge pages take microseconds in all, less
+	// than starting a second thread; where many have been split, a call is as
+	// long as 16 MiB of small ones every eighth time.
+	piece, work := uint64(16<<20), uint64(64<<20)
 	if g.a.opts.HugePages {
-		work = size + 1
+		piece, work = 128<<20, 4<<30
 	}
-	err := parallel(size, 16<<20, work, func(off, n uint64) error {
+	err := parallel(size, piece, work, func(off, n uint64) error {
 		return g.fd.Protect(g.a.mem.Addr()+uintptr(off), uintptr(n))
 	})
 	if err != nil {

@@ -124,6 +124,20 @@ TEXT ·store64(SB), NOSPLIT, $0-16
 	XCHGQ AX, (BX)
 	RET
 
+// func put32(p *uint32, v uint32)
+TEXT ·put32(SB), NOSPLIT, $0-12
+	MOVQ p+0(FP), BX
+	MOVL v+8(FP), AX
+	MOVL AX, (BX)
+	RET
+
+// func put64(p *uint64, v uint64)
+TEXT ·put64(SB), NOSPLIT, $0-16
+	MOVQ p+0(FP), BX
+	MOVQ v+8(FP), AX
+	MOVQ AX, (BX)
+	RET
+
 // func cas32(p *uint32, old, new uint32) bool
 TEXT ·cas32(SB), NOSPLIT, $0-17
 	MOVQ p+0(FP), BX

@@ -30,6 +30,15 @@ func store32(p *uint32, v uint32)
 //go:noescape
 func store64(p *uint64, v uint64)
 
+// put32 and put64 are plain stores: for hints, and for what a later locked
+// instruction publishes (stores stay in order, and that one is a full barrier).
+//
+//go:noescape
+func put32(p *uint32, v uint32)
+
+//go:noescape
+func put64(p *uint64, v uint64)
+
 //go:noescape
 func cas32(p *uint32, old, new uint32) bool
 

@@ -94,7 +94,7 @@ func (r *Range) choose(t *Table, page uint64) (first, end uint64) {
 		faults++
 	}
 	next := end - block<<blockShift + 1
-	store64(r.hint(block), epoch<<hintEpoch|faults<<hintFault|next<<hintNext|run)
+	put64(r.hint(block), epoch<<hintEpoch|faults<<hintFault|next<<hintNext|run)
 	return first, end
 }
 
@@ -125,12 +125,12 @@ const pageLift = 200
 //go:nocheckptr
 func (r *Range) learnLift(ticks, pages uint64) {
 	ticks -= min(ticks, pageLift*pages)
-	store64(&r.liftTicks, median(load64(&r.liftTicks), ticks))
+	put64(&r.liftTicks, median(load64(&r.liftTicks), ticks))
 }
 
 //go:nosplit
 //go:norace
 //go:nocheckptr
 func (r *Range) learnCopy(ticks uint64) {
-	store64(&r.copyTicks, median(load64(&r.copyTicks), ticks))
+	put64(&r.copyTicks, median(load64(&r.copyTicks), ticks))
 }

@@ -172,7 +172,7 @@ func (r *Range) mayRepeat(page uint64) bool {
 		v = key
 	}
 	v++
-	store64(w, v) // racing threads lose counts, never reach the limit sooner
+	put64(w, v) // racing threads lose counts, never reach the limit sooner
 	return v&(1<<14-1) < repeatsForPanic
 }
 
@@ -197,7 +197,7 @@ func (r *Range) repeatsOf(page uint64) *uint64 {
 //go:nosplit
 //go:norace
 //go:nocheckptr
-func (r *Range) forgetRepeats(page uint64) { store64(r.repeatsOf(page), 0) }
+func (r *Range) forgetRepeats(page uint64) { put64(r.repeatsOf(page), 0) }
 
 // readable answers whether [page, page+n) can be read without a fatal fault.
 //
@@ -353,7 +353,7 @@ func (r *Range) preserve(t *Table, page uint64) bool {
 	before := ticks()
 	copyPages(r.slots+(s-1)<<pageShift, r.start+page<<pageShift, pageSize)
 	r.learnCopy(ticks() - before)
-	store32(r.slotPage(s-1), uint32(page))
+	put32(r.slotPage(s-1), uint32(page))
 	// The swap is a full barrier: whoever sees the entry sees the content. And
 	// as long as the entry was none nobody had lifted, so the copy is whole.
 	if !cas32(entry, entryNone, uint32(s)) {

@@ -42,7 +42,7 @@ func (r *Range) push(head *uint64, slot uint64) {
 	link := word32(r.links + slot*linkSize)
 	for {
 		h := load64(head)
-		store32(link, uint32(h))
+		put32(link, uint32(h))
 		if cas64(head, h, h&^0xffffffff|(slot+1)) {
 			return
 		}
