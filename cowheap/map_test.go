@@ -203,6 +203,48 @@ func TestMapSetKeepsStringsThatStay(t *testing.T) {
 	})
 }
 
+// Arrays of containers are containers, too.
+func TestMapOfArraysOfContainers(t *testing.T) {
+	type value struct {
+		Texts [2][2]String
+		Vecs  [3]Vec[int]
+		N     int
+	}
+	inUpdate(t, 1<<20, func(m *Mem, b *testBacking) {
+		mp := alloc[Map[int, value]](t, m)
+		texts := alloc[Map[int, [2][2]String]](t, m)
+		empty := b.objects()
+		p, _, err := mp.Slot(m, 1)
+		must[any](t)(nil, err)
+		must[any](t)(nil, p.Texts[1][0].Set(m, "text"))
+		must[any](t)(nil, p.Vecs[2].Append(m, 1, 2))
+		if got := panics(func() { mp.Set(m, 2, copyOf(mp.Ptr(m, 1))) }); !strings.Contains(got, "must not be copied") {
+			t.Errorf("Set of a copied array of containers panics with %q", got)
+		}
+		must[any](t)(nil, mp.Set(m, 1, value{N: 3}))
+		if b.objects() != empty+2 { // the table and the value, which is apart
+			t.Errorf("%d objects after Set of an empty value", b.objects()-empty)
+		}
+		must[any](t)(nil, mp.Ptr(m, 1).Vecs[0].Append(m, 1))
+		if old, ok := mp.Delete(m, 1); !ok || old.N != 3 || old.Vecs[0].Len() != 0 {
+			t.Errorf("Delete returns N=%d with a Vec of %d, want 3 and 0", old.N, old.Vecs[0].Len())
+		}
+
+		a := must[String](t)(NewString(m, "a"))
+		must[any](t)(nil, texts.Set(m, 1, [2][2]String{{a}}))
+		must[any](t)(nil, texts.Set(m, 1, [2][2]String{1: {1: a}}))
+		if got := texts.Ptr(m, 1)[1][1].Get(m); got != "a" {
+			t.Errorf("a String that was moved within its value is %q, want a", got)
+		}
+		must[any](t)(nil, texts.Set(m, 1, [2][2]String{}))
+		mp.Clear(m)
+		texts.Clear(m)
+		if b.objects() != empty {
+			t.Errorf("%d objects are left over", b.objects()-empty)
+		}
+	})
+}
+
 func TestMapLoopsEndEarly(t *testing.T) {
 	inUpdate(t, 1<<20, func(m *Mem, b *testBacking) {
 		mp := alloc[Map[int, int]](t, m)

@@ -318,6 +318,21 @@ func TestDirectoryThatWasTamperedWith(t *testing.T) {
 			t.Errorf("superblock at %#x: %v, want ErrCorrupt", at, err)
 		}
 	}
+	for name, damage := range map[string]func(b []byte){
+		"a circle":        func(b []byte) { binary.LittleEndian.PutUint64(b[sb.first:], sb.first) },
+		"fewer than said": func(b []byte) { binary.LittleEndian.PutUint64(b[super+superCountAt:], 6) },
+		"more than said":  func(b []byte) { binary.LittleEndian.PutUint64(b[super+superCountAt:], 4) },
+		"a circle of many": func(b []byte) {
+			binary.LittleEndian.PutUint64(b[sb.first:], sb.first)
+			binary.LittleEndian.PutUint64(b[super+superCountAt:], 1<<60)
+		},
+	} {
+		damaged := slices.Clone(image)
+		damage(damaged)
+		if rs, err := readRoots(memorySource(damaged), super); !errors.Is(err, ErrCorrupt) {
+			t.Errorf("%s: %d roots and %v, want ErrCorrupt", name, len(rs), err)
+		}
+	}
 	binary.LittleEndian.PutUint32(image[super+superVersAt:], 2)
 	if _, err := readRoots(memorySource(image), super); err == nil || errors.Is(err, ErrCorrupt) {
 		t.Errorf("version 2: %v, want a *VersionError", err)

@@ -100,9 +100,6 @@ func (v *vecHeader) append(m *Mem, ti *typeInfo, elems unsafe.Pointer, n uint64)
 	old := v.off
 	moved := v.room-v.n < n
 	if moved {
-		if n > m.size/ti.size { // before it overflows
-			return ErrFull
-		}
 		room := max(v.n+n, grownRoom(v.n))
 		off, err := m.alloc(room*ti.size, ti.align)
 		if err != nil {
