@@ -324,9 +324,11 @@ func (g *userfault) supersede() {
 	}
 	g.seq++
 	tab.SetBelow(newest.tab)
+	// The readers' chain first: writers go on, and as soon as a resolver puts a
+	// page into the new table, readers must look there.
+	g.chain.Store(ptr(append(chain[:len(chain):len(chain)], &layer{g: g, tab: tab, seq: g.seq, bare: true})))
 	g.h.Publish(tab)
 	g.h.Drain()
-	g.chain.Store(ptr(append(chain[:len(chain):len(chain)], &layer{g: g, tab: tab, seq: g.seq, bare: true})))
 }
 
 // wanted: an open snapshot reads through it as its first layer.
