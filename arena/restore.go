@@ -100,11 +100,3 @@ func (a *Arena) Complete() error {
 	}
 	return a.guard.complete(a.opts.hold())
 }
-
-// ByKernel tells whether Fill has the kernel copy, so that src may be a mapped
-// file: where that cannot be read Fill answers an error, and no signal comes.
-func (r *Restoring) ByKernel() bool { return r.a.guard.kind() == GuardUserfault }
-
-// Bytes is what has been filled in at [off, off+n), to be verified. It must not
-// be written to, nor used after Finish or Abort.
-func (r *Restoring) Bytes(off, n int64) []byte { return r.a.mem.Bytes(uint64(off), uint64(n)) }

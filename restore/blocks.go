@@ -41,10 +41,10 @@ func (m *meter) add(n int64) {
 // stay in a processor's second-level cache meanwhile.
 const rowSize = 256 << 10
 
-// eachRegion calls do for the regions of im that are not all zero, ascending, on
-// several workers. The first error ends it. buf has room for a header and a row;
-// it is a worker's own, and does not move.
-func eachRegion(ctx context.Context, im *checkpoint.Image, workers int, m *meter, do func(region int, buf []byte) error) error {
+// eachRow reads and verifies the stored pages of im, ascending, with several
+// workers, and calls do for each row of them. The first error ends it. A row's
+// memory is a worker's own, and does not move.
+func eachRow(ctx context.Context, im *checkpoint.Image, workers int, m *meter, do func(off int64, pages []byte) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var next atomic.Int64
@@ -64,7 +64,10 @@ func eachRegion(ctx context.Context, im *checkpoint.Image, workers int, m *meter
 			if im.BlockOffset(region) == 0 {
 				continue // all zero, as it is
 			}
-			if err := do(region, buf); err != nil {
+			err := im.ReadRuns(region, buf, func(page int, pages []byte) error {
+				return do(int64(region)*block.RegionSize+int64(page)*block.PageSize, pages)
+			})
+			if err != nil {
 				return err
 			}
 			m.add(int64(im.BlockSize(region)))
@@ -81,11 +84,4 @@ func eachRegion(ctx context.Context, im *checkpoint.Image, workers int, m *meter
 	}
 	wg.Wait()
 	return context.Cause(ctx)
-}
-
-// readRows reads and verifies the stored pages of a region, and hands them to put.
-func readRows(im *checkpoint.Image, region int, buf []byte, put func(off int64, pages []byte) error) error {
-	return im.ReadRuns(region, buf, func(page int, pages []byte) error {
-		return put(int64(region)*block.RegionSize+int64(page)*block.PageSize, pages)
-	})
 }

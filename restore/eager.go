@@ -13,18 +13,13 @@ import (
 
 // Eager restores all of im into a new arena and verifies every byte of it. The
 // image is not needed any more afterwards. Errors: those of
-// checkpoint.Image.ReadRuns and arena.Restore, and ctx's.
+// checkpoint.Image.ReadBlock and arena.Restore, and ctx's.
 func Eager(ctx context.Context, im *checkpoint.Image, o Options) (*arena.Arena, error) {
 	r, err := arena.Restore(o.Arena, im.Size())
 	if err != nil {
 		return nil, err
 	}
-	copyIn := func(region int, buf []byte) error { return readRows(im, region, buf, r.Fill) }
-	if m := newMapped(im, r); m != nil {
-		defer m.close()
-		copyIn = m.region
-	}
-	err = eachRegion(ctx, im, o.workers(), newMeter(im, o.Progress), copyIn)
+	err = eachRow(ctx, im, o.workers(), newMeter(im, o.Progress), r.Fill)
 	if err != nil {
 		return nil, errors.Join(named("restoring", im.Info(), err), r.Abort())
 	}

@@ -74,9 +74,7 @@ func (l *Lazy) populate(ctx context.Context, workers int) error {
 	if l.done {
 		return nil
 	}
-	err := eachRegion(ctx, l.im, workers, newMeter(l.im, l.opts.Progress), func(region int, buf []byte) error {
-		return readRows(l.im, region, buf, l.a.Bring)
-	})
+	err := eachRow(ctx, l.im, workers, newMeter(l.im, l.opts.Progress), l.a.Bring)
 	if err != nil {
 		err = named("populating from", l.im.Info(), err)
 	} else {
