@@ -442,3 +442,17 @@ func TestProgressIsToldByOneAtATime(t *testing.T) {
 	a.Close()
 	l.Close()
 }
+
+func TestFileCutShortDuringARestoreIsAnError(t *testing.T) {
+	a, _ := source(t, arena.GuardAuto)
+	im := saved(t, a)
+	defer im.Close()
+	if err := os.Truncate(im.Info().Path, im.BlockOffset(1)+8192); err != nil {
+		t.Fatal(err)
+	}
+	eachGuard(t, func(t *testing.T, g arena.Guard) {
+		if _, err := Eager(t.Context(), im, Options{Arena: arena.Options{Guard: g, MaxSize: 64 << 20}}); !errors.Is(err, checkpoint.ErrTruncated) {
+			t.Errorf("%v, want ErrTruncated", err)
+		}
+	})
+}
