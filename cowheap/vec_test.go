@@ -3,6 +3,7 @@ package cowheap
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -174,7 +175,7 @@ func TestVecTruncateOutOfRangePanics(t *testing.T) {
 	inUpdate(t, 1<<20, func(m *Mem, b *testBacking) {
 		v := alloc[Vec[int]](t, m)
 		must[any](t)(nil, v.Append(m, 1, 2, 3))
-		for _, n := range []int{-1, 4, 1 << 40} {
+		for _, n := range []int{-1, 4, math.MaxInt} {
 			if panics(func() { v.Truncate(m, n) }) == "" {
 				t.Errorf("Truncate(%d) of 3 elements does not panic", n)
 			}
