@@ -28,5 +28,5 @@
 // Who may run concurrently: everything here may run concurrently with the
 // resolver. The exported methods of one Range that change what is published
 // (Publish, Unregister, and those of Pool marked so) are for one goroutine at a
-// time. Linux on amd64 resolves; elsewhere New answers ErrNotSupported.
+// time. There is code for Linux on amd64 only; package arena says so elsewhere.
 package trap
