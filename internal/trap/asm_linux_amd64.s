@@ -110,13 +110,6 @@ TEXT ·load64(SB), NOSPLIT, $0-16
 	MOVQ AX, ret+8(FP)
 	RET
 
-// func store32(p *uint32, v uint32)   -- sequentially consistent
-TEXT ·store32(SB), NOSPLIT, $0-12
-	MOVQ p+0(FP), BX
-	MOVL v+8(FP), AX
-	XCHGL AX, (BX)
-	RET
-
 // func store64(p *uint64, v uint64)   -- sequentially consistent
 TEXT ·store64(SB), NOSPLIT, $0-16
 	MOVQ p+0(FP), BX

@@ -16,16 +16,13 @@ func trampolineAddr() uint64
 func syscall6(nr, a1, a2, a3, a4, a5, a6 uint64) (ret uint64)
 
 // On amd64 plain loads are acquires and locked instructions are full barriers;
-// store32 and store64 are exchanges, so that a later load cannot pass them.
+// store64 is an exchange, so that a later load cannot pass it.
 
 //go:noescape
 func load32(p *uint32) uint32
 
 //go:noescape
 func load64(p *uint64) uint64
-
-//go:noescape
-func store32(p *uint32, v uint32)
 
 //go:noescape
 func store64(p *uint64, v uint64)
