@@ -21,7 +21,7 @@ type Mem struct {
 	view  bool // inside View: nothing may be changed
 	gone  bool // the function has returned; set with the invariants tag only
 
-	_ [56]byte // two cache lines: neighbours are changed by other processors
+	_ [78]byte // up to two cache lines: the neighbours belong to other processors
 }
 
 // at is the address of offset off.

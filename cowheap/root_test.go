@@ -357,3 +357,17 @@ func TestAttachTakesTheSeed(t *testing.T) {
 		t.Errorf("without a superblock: %v, want ErrCorrupt", err)
 	}
 }
+
+func TestHeapOfALaterVersionIsRefused(t *testing.T) {
+	s, b := newTestSpace(t, 1<<20)
+	binary.LittleEndian.PutUint32(b.bytes(b.root+superVersAt, 4), 7)
+	err := s.attach()
+	if ve, ok := errors.AsType[*VersionError](err); !ok || ve.Got != 7 || !strings.Contains(err.Error(), "version 7, this version of cowheap reads 1 to 1") {
+		t.Errorf("%v, want a *VersionError for 7", err)
+	}
+	for err := range s.checkRoots() {
+		if _, ok := errors.AsType[*VersionError](err); !ok {
+			t.Errorf("Check says %v", err)
+		}
+	}
+}

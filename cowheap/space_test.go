@@ -3,6 +3,7 @@ package cowheap
 import (
 	"errors"
 	"iter"
+	"math/bits"
 	"runtime"
 	"strings"
 	"sync"
@@ -253,4 +254,22 @@ func TestPrepareTellsTheArenaWhere(t *testing.T) {
 			t.Errorf("bytes elsewhere: %v", err)
 		}
 	})
+}
+
+func TestMemsAndSlotsFillCacheLines(t *testing.T) {
+	var m Mem
+	var g gate
+	if bits.UintSize != 64 {
+		t.Skip("laid out for 64-bit processors")
+	}
+	if n := len(bytesOf(&m)); n != 128 {
+		t.Errorf("a Mem has %d bytes, want 128", n)
+	}
+	if n := len(bytesOf(&window{})); n != 64 {
+		t.Errorf("a window has %d bytes, want 64", n)
+	}
+	state, first, closers := uintptr(addr(&g.state)), uintptr(addr(&g.first)), uintptr(addr(&g.closers))
+	if first-state < 64 || closers-first < 64 {
+		t.Errorf("state, slot 0 and the rest are %d and %d bytes apart, want 64", first-state, closers-first)
+	}
 }

@@ -72,6 +72,9 @@ type (
 	}
 )
 
+// Vec2 can be a type argument for a key as far as the compiler knows.
+type Vec2 struct{ V Vec[int] }
+
 func TestTypesThatMayBeInAHeap(t *testing.T) {
 	for _, typ := range []reflect.Type{
 		reflect.TypeFor[int](), reflect.TypeFor[goodRow](), reflect.TypeFor[loop](), reflect.TypeFor[String](),
@@ -109,6 +112,8 @@ func TestTypesThatAreRefused(t *testing.T) {
 		{reflect.TypeFor[Map[struct{ S [2]String }, int]](), []string{"Map[struct { S [2]github.com/cowheap/cowheap/cowheap.String },int][key].S[]: cowheap.String (a Map keeps"}},
 		{reflect.TypeFor[Map[uintptr, int]](), []string{"Map[uintptr,int][key]: uintptr (an address"}},
 		{reflect.TypeFor[Map[any, int]](), []string{"Map[interface {},int][key]: interface {} (keep it in Go memory"}},
+		{reflect.TypeFor[Map[atomic.Value, int]](), []string{"Map[sync/atomic.Value,int][key]: atomic.Value (it holds a Go pointer"}},
+		{reflect.TypeFor[Map[[2]Vec2, int]](), []string{"Map[[2]github.com/cowheap/cowheap/cowheap.Vec2,int][key][].V: cowheap.Vec[int] (a container is no key)"}},
 		{reflect.TypeFor[Map[*int, int]](), []string{"Map[*int,int][key]: *int (use cowheap.Ref)"}},
 		{reflect.TypeFor[badRow](), []string{
 			"badRow.Tags[].Name: string (use cowheap.String)",

@@ -57,7 +57,7 @@ func (vm *vecModel[T]) run(t *rapid.T) {
 				vm.model = append(vm.model, es...)
 			},
 			"append itself": func(t *rapid.T) {
-				if len(vm.model) > 5000 {
+				if n := uint64(len(vm.model)); n > 5000 || n*typeInfoOf[T]().size > 1<<20 {
 					return
 				}
 				must[any](t)(nil, vm.v.Append(m, vm.v.Slice(m)...))
