@@ -34,7 +34,6 @@ func TestDamagedLazyPageCrashes(t *testing.T) {
 			}
 			for touch := range touches {
 				t.Run(fmt.Sprint(damage, " ", touch, " ", page), func(t *testing.T) {
-					t.Parallel()
 					_, path := bigCheckpoint(t)
 					at, blockAt := placeOf(t, path, page)
 					cmd := child(t, touch, "DAMAGED_PATH="+path, fmt.Sprint("DAMAGED_PAGE=", page))

@@ -102,8 +102,11 @@ func (hm *heapModel) end(t *rapid.T) {
 	hm.open = nil
 }
 
-// reopen goes back to the newest checkpoint.
+// reopen goes back to the newest checkpoint, which may be one of just now.
 func (hm *heapModel) reopen(t *rapid.T) {
+	if rapid.Bool().Draw(t, "checkpoint first") {
+		hm.checkpoint(t)
+	}
 	hm.end(t)
 	hm.start(t)
 }
