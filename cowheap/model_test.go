@@ -40,8 +40,9 @@ type savedWorld struct {
 // how often.
 func TestHeapModel(t *testing.T) {
 	eachHeapGuard(t, func(t *testing.T, o *Options) {
+		dirs := memoryDir(t)
 		rapid.Check(t, func(t *rapid.T) {
-			dir, err := os.MkdirTemp("", "model")
+			dir, err := os.MkdirTemp(dirs, "model")
 			if err != nil {
 				t.Fatal(err)
 			}
