@@ -110,7 +110,12 @@ func (r *byText) entries(off, slotSize uint64, hash func(slot uint64) uint64, vi
 		if depth > 0 {
 			table = r.u64(dir + 8*i)
 		}
+		groupsLog := table % 16
+		table -= groupsLog
 		groups, local := uint64(r.u32(table+8))+1, r.u32(table+12)
+		if groups != 1<<groupsLog {
+			panic("number of groups")
+		}
 		groupSize := (8 + 8*slotSize + 7) / 8 * 8
 		entries, deleted := uint64(0), uint64(0)
 		for g := range groups {

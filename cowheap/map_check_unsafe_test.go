@@ -23,17 +23,21 @@ func checkMap(m *Mem, h *mapHeader, mt *mapType) error {
 		return fmt.Errorf("%d places in the directory for %d entries", places, h.count)
 	}
 	for at := uint64(0); ; {
-		off := h.tableOff(m, at)
+		ref := h.ref(m, at)
+		off := ref.off()
 		t := (*mapTable)(m.at(off))
 		if t.depth > h.depth {
 			return fmt.Errorf("table of depth %d in a directory of depth %d", t.depth, h.depth)
 		}
 		for i := range uint64(1) << (h.depth - t.depth) {
-			if h.depth > 0 && h.tableOff(m, at+i<<(64-h.depth)) != off {
+			if h.depth > 0 && h.ref(m, at+i<<(64-h.depth)) != ref {
 				return fmt.Errorf("place %d for hash %#x leads elsewhere", i, at)
 			}
 		}
 		groups := uint64(t.mask) + 1
+		if n := uint64(ref & manyGroups); n != manyGroups && 1<<n != groups || n == manyGroups && groups < 1<<manyGroups {
+			return fmt.Errorf("reference %#x to a table of %d groups", ref, groups)
+		}
 		if size, err := m.space.arena.SizeOf(off); err != nil || size < mt.tableSize(groups) {
 			return fmt.Errorf("table of %d groups: %d bytes (%v)", groups, size, err)
 		}

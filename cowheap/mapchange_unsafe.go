@@ -51,11 +51,11 @@ func (h *mapHeader) insert(m *Mem, mt *mapType, k unsafe.Pointer, hash uint64) (
 // takeSlot marks a free slot as taken and returns it. It makes room if need be.
 func (h *mapHeader) takeSlot(m *Mem, mt *mapType, hash uint64) (group *ctrlWord, slot uint64, err error) {
 	if h.dir == 0 {
-		off, err := m.newTable(mt, 1, 0)
+		ref, err := m.newTable(mt, 1, 0)
 		if err != nil {
 			return nil, 0, err
 		}
-		h.dir = off
+		h.dir = uint64(ref)
 	}
 	for {
 		t := h.table(m, hash)
@@ -113,8 +113,8 @@ func (h *mapHeader) free(m *Mem, mt *mapType) {
 		return
 	}
 	for at := uint64(0); ; {
-		off := h.tableOff(m, at)
-		t := (*mapTable)(m.at(off))
+		t := h.table(m, at)
+		off := h.ref(m, at).off()
 		if mt.allocates() || mt.apart || mt.val.owned != nil {
 			h.freeEntries(m, mt, t)
 		}

@@ -26,13 +26,13 @@ func (h *mapHeader) maySplit(t *mapTable) bool {
 
 // rebuild moves the entries of the table for a hash into a new table.
 func (h *mapHeader) rebuild(m *Mem, mt *mapType, hash, groups uint64) error {
-	oldOff := h.tableOff(m, hash)
+	oldOff := h.ref(m, hash).off()
 	old := (*mapTable)(m.at(oldOff))
-	off, err := m.newTable(mt, groups, old.depth)
+	ref, err := m.newTable(mt, groups, old.depth)
 	if err != nil {
 		return err
 	}
-	t := (*mapTable)(m.at(off))
+	t := (*mapTable)(m.at(ref.off()))
 	for i := range uint64(old.mask) + 1 {
 		group := old.group(mt, i)
 		for full := group.full(); full != 0; full = full.rest() {
@@ -40,7 +40,7 @@ func (h *mapHeader) rebuild(m *Mem, mt *mapType, hash, groups uint64) error {
 			t.move(mt, slot, mt.hashStored(m, slot))
 		}
 	}
-	h.place(m, hash, old.depth, off)
+	h.place(m, hash, old.depth, ref)
 	m.release(oldOff)
 	h.moves++
 	return nil
@@ -50,7 +50,7 @@ func (h *mapHeader) rebuild(m *Mem, mt *mapType, hash, groups uint64) error {
 // next bit of their hashes. It doubles the directory if that has no places for
 // the two.
 func (h *mapHeader) split(m *Mem, mt *mapType, hash uint64) error {
-	oldOff := h.tableOff(m, hash)
+	oldOff := h.ref(m, hash).off()
 	old := (*mapTable)(m.at(oldOff))
 	bit := 63 - old.depth
 	var counts [2]uint64
@@ -62,25 +62,25 @@ func (h *mapHeader) split(m *Mem, mt *mapType, hash uint64) error {
 		}
 	}
 
-	var offs [2]uint64
+	var refs [2]tableRef
 	for i, n := range counts {
 		groups := uint64(1)
 		for maxLoad(groups) <= n+n/4 {
 			groups *= 2
 		}
-		off, err := m.newTable(mt, groups, old.depth+1)
+		ref, err := m.newTable(mt, groups, old.depth+1)
 		if err == nil && i == 1 && old.depth == h.depth {
 			if err = h.doubleDirectory(m); err != nil {
-				m.release(off)
+				m.release(ref.off())
 			}
 		}
 		if err != nil {
 			if i == 1 {
-				m.release(offs[0])
+				m.release(refs[0].off())
 			}
 			return err
 		}
-		offs[i] = off
+		refs[i] = ref
 	}
 
 	for i := range uint64(old.mask) + 1 {
@@ -88,12 +88,12 @@ func (h *mapHeader) split(m *Mem, mt *mapType, hash uint64) error {
 		for full := group.full(); full != 0; full = full.rest() {
 			slot := mt.slot(group, full.first())
 			hash := mt.hashStored(m, slot)
-			t := (*mapTable)(m.at(offs[hash>>bit&1]))
+			t := (*mapTable)(m.at(refs[hash>>bit&1].off()))
 			t.move(mt, slot, hash)
 		}
 	}
-	h.place(m, hash&^(1<<bit), old.depth+1, offs[0])
-	h.place(m, hash|1<<bit, old.depth+1, offs[1])
+	h.place(m, hash&^(1<<bit), old.depth+1, refs[0])
+	h.place(m, hash|1<<bit, old.depth+1, refs[1])
 	m.release(oldOff)
 	h.moves++
 	return nil
@@ -111,8 +111,8 @@ func (h *mapHeader) doubleDirectory(m *Mem) error {
 	} else {
 		from := unsafe.Slice((*uint64)(m.at(h.dir)), 1<<h.depth)
 		to := unsafe.Slice((*uint64)(m.at(dir)), 2<<h.depth)
-		for i, off := range from {
-			to[2*i], to[2*i+1] = off, off
+		for i, ref := range from {
+			to[2*i], to[2*i+1] = ref, ref
 		}
 		m.release(h.dir)
 	}
@@ -121,18 +121,18 @@ func (h *mapHeader) doubleDirectory(m *Mem) error {
 	return nil
 }
 
-// place makes the directory lead to the table at off from all places for hashes
-// that share their highest depth bits with hash.
-func (h *mapHeader) place(m *Mem, hash uint64, depth uint32, off uint64) {
+// place makes the directory lead to a table from all places for hashes that
+// share their highest depth bits with hash.
+func (h *mapHeader) place(m *Mem, hash uint64, depth uint32, ref tableRef) {
 	if h.depth == 0 {
-		h.dir = off
+		h.dir = uint64(ref)
 		return
 	}
 	n := uint64(1) << (h.depth - depth)
 	first := dirIndex(hash, h.depth) &^ (n - 1)
-	places := unsafe.Slice((*uint64)(m.at(h.dir+8*first)), n)
+	places := unsafe.Slice((*tableRef)(m.at(h.dir+8*first)), n)
 	for i := range places {
-		places[i] = off
+		places[i] = ref
 	}
 }
 

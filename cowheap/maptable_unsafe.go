@@ -1,6 +1,9 @@
 package cowheap
 
-import "unsafe"
+import (
+	"math/bits"
+	"unsafe"
+)
 
 // A map is an extendible hash table (Fagin and others, 1979) of Swiss tables, as
 // Go's own maps are: a directory, chosen from by the highest bits of the hash,
@@ -11,14 +14,14 @@ import "unsafe"
 //
 // mapHeader is a Map without its types.
 type mapHeader struct {
-	dir   uint64 // offset of the directory, or at depth 0 of the only table; 0: no table
+	dir   uint64 // offset of the directory, or at depth 0 the tableRef of the only table; 0: no table
 	count uint64 // entries
 	// moves counts when entries were moved to other slots, epoch when all were
 	// dropped. They tell iterators.
 	moves uint32
 	epoch uint32
 	flag  writerFlag
-	depth uint32 // the directory has 1<<depth offsets of tables
+	depth uint32 // the directory has 1<<depth tableRefs
 }
 
 // mapTable is what a table begins with. Its groups follow.
@@ -40,18 +43,30 @@ const (
 // Preconditions: there is one.
 func asMap(p unsafe.Pointer) *mapHeader { return (*mapHeader)(p) }
 
+// tableRef is the offset of a table, a multiple of 16, plus the logarithm of its
+// number of groups, or 15 if that is 15 or more. So a search goes from the
+// directory to the group and need not bring in the table's head on the way.
+type tableRef uint64
+
+const manyGroups = 15
+
+func (r tableRef) off() uint64 { return uint64(r &^ manyGroups) }
+
+// ref is the tableRef for a hash.
+//
+// Preconditions: there is a table.
+func (h *mapHeader) ref(m *Mem, hash uint64) tableRef {
+	if h.depth == 0 {
+		return tableRef(h.dir)
+	}
+	return *(*tableRef)(m.at(h.dir + 8*dirIndex(hash, h.depth)))
+}
+
 // table is the table for a hash.
 //
 // Preconditions: there is a table.
 func (h *mapHeader) table(m *Mem, hash uint64) *mapTable {
-	return (*mapTable)(m.at(h.tableOff(m, hash)))
-}
-
-func (h *mapHeader) tableOff(m *Mem, hash uint64) uint64 {
-	if h.depth == 0 {
-		return h.dir
-	}
-	return *(*uint64)(m.at(h.dir + 8*dirIndex(hash, h.depth)))
+	return (*mapTable)(m.at(h.ref(m, hash).off()))
 }
 
 // dirIndex is the place in a directory for a hash.
@@ -93,8 +108,10 @@ func maxLoad(groups uint64) uint64 {
 }
 
 // newTable allocates a table without entries.
-func (m *Mem) newTable(mt *mapType, groups uint64, depth uint32) (off uint64, err error) {
-	off, err = m.alloc(mt.tableSize(groups), 8)
+//
+// Preconditions: groups is a power of two.
+func (m *Mem) newTable(mt *mapType, groups uint64, depth uint32) (tableRef, error) {
+	off, err := m.alloc(mt.tableSize(groups), 16)
 	if err != nil {
 		return 0, err
 	}
@@ -103,7 +120,7 @@ func (m *Mem) newTable(mt *mapType, groups uint64, depth uint32) (off uint64, er
 		mask:  uint32(groups - 1),
 		depth: depth,
 	}
-	return off, nil
+	return tableRef(off | min(uint64(bits.TrailingZeros64(groups)), manyGroups)), nil
 }
 
 // search goes through the groups of a table in the order in which a hash looks
@@ -115,6 +132,19 @@ type search struct {
 func (t *mapTable) search(hash uint64) search {
 	mask := uint64(t.mask)
 	return search{at: homeOf(hash) & mask, mask: mask}
+}
+
+// search is the table for a hash, and the search in it.
+//
+// Preconditions: there is a table.
+func (h *mapHeader) search(m *Mem, hash uint64) (*mapTable, search) {
+	ref := h.ref(m, hash)
+	t := (*mapTable)(m.at(ref.off()))
+	if ref&manyGroups == manyGroups {
+		return t, t.search(hash)
+	}
+	mask := uint64(1)<<(ref&manyGroups) - 1
+	return t, search{at: homeOf(hash) & mask, mask: mask}
 }
 
 // next moves on to the next group. It returns false after the last.
@@ -149,8 +179,7 @@ func (h *mapHeader) find(m *Mem, mt *mapType, k unsafe.Pointer, hash uint64) uns
 // findWord is find for keys that are a number.
 func findWord[W uint8 | uint16 | uint32 | uint64](h *mapHeader, m *Mem, mt *mapType, k unsafe.Pointer, hash uint64) unsafe.Pointer {
 	key, tag := *(*W)(k), tagOf(hash)
-	t := h.table(m, hash)
-	for s := t.search(hash); ; {
+	for t, s := h.search(m, hash); ; {
 		group := t.group(mt, s.at)
 		c := *group
 		for match := c.tagged(tag); match != 0; match = match.rest() {
@@ -167,8 +196,7 @@ func findWord[W uint8 | uint16 | uint32 | uint64](h *mapHeader, m *Mem, mt *mapT
 // findShortText is find for text that slots hold themselves.
 func (h *mapHeader) findShortText(m *Mem, mt *mapType, key string, hash uint64) unsafe.Pointer {
 	want, tag := shortText(key), tagOf(hash)
-	t := h.table(m, hash)
-	for s := t.search(hash); ; {
+	for t, s := h.search(m, hash); ; {
 		group := t.group(mt, s.at)
 		c := *group
 		for match := c.tagged(tag); match != 0; match = match.rest() {
@@ -185,8 +213,7 @@ func (h *mapHeader) findShortText(m *Mem, mt *mapType, key string, hash uint64) 
 // findBytes is find for all other keys.
 func (h *mapHeader) findBytes(m *Mem, mt *mapType, k unsafe.Pointer, hash uint64) unsafe.Pointer {
 	tag := tagOf(hash)
-	t := h.table(m, hash)
-	for s := t.search(hash); ; {
+	for t, s := h.search(m, hash); ; {
 		group := t.group(mt, s.at)
 		c := *group
 		for match := c.tagged(tag); match != 0; match = match.rest() {
