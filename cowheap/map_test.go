@@ -372,3 +372,26 @@ func TestMapIsDeterministic(t *testing.T) {
 		t.Error("the same operations left different bytes")
 	}
 }
+
+// Tables may grow beyond what a reference can say of their size.
+func TestMapTableOfVeryManyGroups(t *testing.T) {
+	inUpdate(t, 32<<20, func(m *Mem, b *testBacking) {
+		mp := alloc[Map[uint64, uint64]](t, m)
+		mt := mapTypeOf[uint64, uint64]()
+		mp.dir = uint64(must[tableRef](t)(m.newTable(mt, 1<<16, 0)))
+		if mp.ref(m, 0)&manyGroups != manyGroups || mp.table(m, 0).mask != 1<<16-1 {
+			t.Fatalf("reference %#x to %+v", mp.dir, *mp.table(m, 0))
+		}
+		for i := range uint64(300_000) {
+			must[any](t)(nil, mp.Set(m, i, i))
+		}
+		for i := range uint64(300_001) {
+			if v, ok := mp.Get(m, i); ok != (i < 300_000) || ok && v != i {
+				t.Fatalf("Get(%d) is %d %v", i, v, ok)
+			}
+		}
+		if err := checkMap(m, &mp.mapHeader, mt); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
