@@ -36,7 +36,14 @@ func lockDir(dir string) (io.Closer, error) {
 	if f.Truncate(0) == nil {
 		_, _ = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 	}
-	return f, nil
+	return lockedFile{f}, nil
+}
+
+// lockedFile gives the lock back before it closes the file.
+type lockedFile struct{ *os.File }
+
+func (f lockedFile) Close() error {
+	return errors.Join(unlockFile(f.File), f.File.Close())
 }
 
 // errLockHeld is what lockFile returns if someone has the lock.

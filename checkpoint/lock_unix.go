@@ -26,3 +26,8 @@ func lockFile(f *os.File) error {
 		}
 	}
 }
+
+// unlockFile gives the lock back by itself, before the file is closed: a program
+// that is being started has a copy of the descriptor until it has begun, and the
+// lock would stay with it.
+func unlockFile(f *os.File) error { return unix.Flock(int(f.Fd()), unix.LOCK_UN) }
