@@ -27,7 +27,6 @@ func lazyOptions(t testing.TB) *Options {
 	return &Options{Guard: arena.GuardUserfault, Lazy: true, NoPrefetch: true}
 }
 
-const touchesSuperblock = "a lazy Open reads the superblock by a plain load, which crashes if that page is damaged"
 
 // lazily: either Open notices, or everything that reads the page without
 // touching it.
@@ -58,14 +57,12 @@ func TestDamagedCheckpointOpenedLazily(t *testing.T) {
 	open := func(d *damagedDir, _ []byte) error { return d.lazily(o) }
 	t.Run("cut", func(t *testing.T) { newDamagedDir(t).cut(t, open) })
 	t.Run("flipped", func(t *testing.T) {
-		t.Skip(touchesSuperblock)
 		newDamagedDir(t).flip(t, open)
 	})
 }
 
 // Damage that Open meets makes it fall back, as an eager one does.
 func TestLazyOpenFallsBack(t *testing.T) {
-	t.Skip(touchesSuperblock)
 	o := lazyOptions(t)
 	d := newDamagedDir(t)
 	h := have[*Heap](t)(Open(d.dir, nil))

@@ -81,6 +81,15 @@ func (h *Heap) lazily(im *checkpoint.Image) error {
 	if err != nil {
 		return damaged(err)
 	}
+	// Brought in here with an error to show for it; attach would crash.
+	if root := a.Root(); root <= a.High() && a.High()-root >= superSize {
+		if err := a.PrepareRead(root, superSize); err != nil {
+			if l != nil {
+				l.Stop()
+			}
+			return damaged(errors.Join(err, a.Close()))
+		}
+	}
 	if err := h.adopt(a, (*space).attach); err != nil {
 		if l != nil {
 			l.Stop()
