@@ -27,7 +27,6 @@ func lazyOptions(t testing.TB) *Options {
 	return &Options{Guard: arena.GuardUserfault, Lazy: true, NoPrefetch: true}
 }
 
-
 // lazily: either Open notices, or everything that reads the page without
 // touching it.
 func (d *damagedDir) lazily(o *Options) (err error) {
