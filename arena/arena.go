@@ -227,14 +227,21 @@ func (a *Arena) unlock() {
 func (a *Arena) settle() error {
 	var errs []error
 	for a.anyLeaving() && a.mu.TryLock() {
-		a.reg.Lock()
-		leaving := a.leaving
-		a.leaving = nil
-		a.reg.Unlock()
-		for _, f := range leaving {
-			errs = append(errs, f.close())
-		}
+		errs = append(errs, a.giveBack())
 		a.mu.Unlock()
+	}
+	return errors.Join(errs...)
+}
+
+// giveBack is settle for one who holds mu.
+func (a *Arena) giveBack() error {
+	a.reg.Lock()
+	leaving := a.leaving
+	a.leaving = nil
+	a.reg.Unlock()
+	var errs []error
+	for _, f := range leaving {
+		errs = append(errs, f.close())
 	}
 	return errors.Join(errs...)
 }
@@ -263,16 +270,8 @@ func (a *Arena) close() error {
 	for _, h := range open {
 		h.detach()
 	}
-	var errs []error
-	a.reg.Lock()
-	leaving := a.leaving
-	a.leaving = nil
-	a.reg.Unlock()
-	for _, f := range leaving {
-		errs = append(errs, f.close())
-	}
+	err := a.giveBack()
 	a.alive.Lock()
 	defer a.alive.Unlock()
-	errs = append(errs, a.guard.close(), a.mem.Unmap())
-	return errors.Join(errs...)
+	return errors.Join(err, a.guard.close(), a.mem.Unmap())
 }

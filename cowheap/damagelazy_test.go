@@ -80,7 +80,7 @@ func TestLazyOpenFallsBack(t *testing.T) {
 		}
 		info, skipped := h.Origin()
 		switch fell := info.Path != newest.Path; {
-		case fell && (info.Path != d.f.Name() || len(skipped) != 1 || !errors.Is(skipped[0], checkpoint.ErrCorrupt)):
+		case fell && (info.Path != d.f.Name() || len(skipped) != 1 || !errors.Is(skipped[0], ErrCorrupt)):
 			t.Errorf("byte %d: opened %s, skipped %v", at, info.Path, skipped)
 		case fell:
 			if err := h.View(func(m *Mem) error {
@@ -112,7 +112,7 @@ func TestPrefetchReportsDamage(t *testing.T) {
 			t.Fatal("the prefetch reports nothing")
 		}
 	}
-	if err := h.Stats().RestoreErr; !errors.Is(err, checkpoint.ErrCorrupt) {
+	if err := h.Stats().RestoreErr; !errors.Is(err, ErrCorrupt) {
 		t.Errorf("RestoreErr: %v, want ErrCorrupt", err)
 	}
 	if err := h.Populate(t.Context()); !isDamage(err) {

@@ -56,7 +56,9 @@ func (h *Heap) newest() error {
 		try = h.lazily
 	}
 	im, skipped, err := h.dir.Latest(try)
-	h.skipped = skipped
+	for _, err := range skipped {
+		h.skipped = append(h.skipped, translate(err))
+	}
 	if err != nil {
 		return err
 	}

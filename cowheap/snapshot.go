@@ -23,7 +23,8 @@ type Snapshot struct {
 // Snapshot freezes the heap as it is at an instant during the call: it waits
 // for the Updates that run, holds new ones off for the pause, and returns.
 // Several snapshots may be open. Errors: ErrNested, ErrClosed, ErrConcurrentWrite
-// when somebody wrote to the heap's memory outside Update, and what the system
+// when somebody wrote to the heap's memory outside Update, ErrOverrun when the
+// copy guard has no room for a copy within MaxPreserved, and what the system
 // answers when it refuses memory.
 func (h *Heap) Snapshot() (*Snapshot, error) {
 	if h.sp.gate.holdsCaller() {
@@ -91,7 +92,8 @@ func (c *counter) Write(p []byte) (int, error) {
 
 // Save writes a full checkpoint of the snapshot into the heap's directory, and
 // returns when it survives a crash of the machine. The oldest checkpoints are
-// then removed, until Options.Keep are left. On an error the directory is as it
+// then removed, until Options.Keep are left; one that was just saved of an older
+// snapshot stays until the next Save. On an error the directory is as it
 // was. ErrNoDir without a directory.
 func (s *Snapshot) Save(ctx context.Context) (checkpoint.Info, error) {
 	return s.save(ctx, readOnly{s.s})

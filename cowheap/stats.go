@@ -18,7 +18,7 @@ type Stats struct {
 func (h *Heap) Stats() Stats {
 	s := Stats{Stats: h.a.Stats()}
 	if h.lazy != nil {
-		s.RestoreErr = h.lazy.Err()
+		s.RestoreErr = translate(h.lazy.Err())
 	}
 	return s
 }
