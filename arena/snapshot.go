@@ -98,6 +98,13 @@ type SnapshotStats struct {
 	Bytes  int64         // frozen
 	Pages  int64         // preserved for it until now, or until Close, of 4096 bytes
 	Faults int64         // first writes that the guard had to resolve for it
+	Ahead  int64         // of Pages: preserved in bulk before anybody wrote to them, see Options.Preserving
+
+	// Arming ahead of the instant, while writers went on; zero if it was not done.
+	Arming      time.Duration // from the beginning until writers were held
+	Passes      int           // over what was written meanwhile, after the one over everything
+	Reprotected int64         // pages that these passes protected again
+	Held        int64         // pages protected while writers were held
 }
 
 // Stats may be called after Close, too: it says then what it was.

@@ -39,6 +39,15 @@ type Options struct {
 	// its own. Game peers and replicas choose one, so that their heaps are the
 	// same byte by byte. Default 0: random.
 	Seed uint64
+	// Track keeps the set of pages written between snapshots, which makes the next
+	// snapshot cost what was written since the last one. It costs the first write
+	// to a page after each snapshot a fault, also while none is open. Default off;
+	// see arena.Options.
+	Track bool
+	// Arming and Preserving force what is otherwise chosen by measurement, for
+	// tests and measurements; see arena.Options.
+	Arming     arena.Arming
+	Preserving arena.Preserving
 	// HugePages asks for transparent huge pages. Default off; see arena.Options.
 	HugePages bool
 	// FaultPages is how many pages a first write preserves, a power of two up
@@ -66,6 +75,9 @@ func (o *Options) arena(hold func() (func(), error)) arena.Options {
 		MaxSize:      o.MaxSize,
 		Guard:        o.Guard,
 		MaxPreserved: o.MaxPreserved,
+		Track:        o.Track,
+		Arming:       o.Arming,
+		Preserving:   o.Preserving,
 		HugePages:    o.HugePages,
 		FaultPages:   o.FaultPages,
 		Hold:         hold,
