@@ -196,14 +196,24 @@ func (a *Arena) PrepareRead(off, n uint64) error {
 	return a.guard.prepareRead(off, n)
 }
 
-// PrepareWrite makes [off, off+n) safe for a system call to write into, and
-// spares later writes their fault. It holds until the next snapshot: call it
-// inside the gate, just before.
+// PrepareWrite spares writes to [off, off+n) their faults, in one call for what
+// would be a fault a page. It is no promise: a snapshot that is being taken may
+// protect the pages again while writers go on. See Pin.
 func (a *Arena) PrepareWrite(off, n uint64) error {
 	if err := a.within(off, n); err != nil || n == 0 {
 		return err
 	}
 	return a.guard.prepareWrite(off, n)
+}
+
+// Pin makes [off, off+n) safe for a system call to write into until unpin is
+// called. Call both inside the gate, within one passage: a snapshot that is taken
+// while something is pinned protects it nevertheless.
+func (a *Arena) Pin(off, n uint64) (unpin func(), err error) {
+	if err := a.within(off, n); err != nil || n == 0 {
+		return func() {}, err
+	}
+	return a.guard.pin(off, n)
 }
 
 func (a *Arena) within(off, n uint64) error {

@@ -51,3 +51,7 @@ func (m Preserving) String() string {
 	}
 	return fmt.Sprintf("preserving(%d)", int(m))
 }
+
+// fewPages left to protect are no pause beside that of the gate itself. (Tests
+// that want passes over small arenas set 0.)
+var fewPages uint64 = 12

@@ -15,8 +15,21 @@ func (g *userfault) prepareRead(off, n uint64) error {
 	return g.bringIn(off/pageSize, (off+n+pageSize-1)/pageSize-off/pageSize)
 }
 
-func (g *userfault) prepareWrite(off, n uint64) error {
-	return corrupt(g.h.Prepare(off/pageSize, (off+n+pageSize-1)/pageSize-off/pageSize))
+func (g *userfault) prepareWrite(off, n uint64) error { return g.prepare(off, n, false) }
+
+func (g *userfault) pin(off, n uint64) (unpin func(), err error) {
+	// First: whoever protects after this leaves the range out. Whoever did before
+	// has done so when it is lifted.
+	unpin = g.pins.pin(off, n)
+	if err := g.prepare(off, n, true); err != nil {
+		unpin()
+		return nil, err
+	}
+	return unpin, nil
+}
+
+func (g *userfault) prepare(off, n uint64, sure bool) error {
+	return corrupt(g.h.Prepare(off/pageSize, (off+n+pageSize-1)/pageSize-off/pageSize, sure))
 }
 
 // bringIn brings the missing ones of n pages in, with an error where touching
@@ -70,11 +83,10 @@ func (g *userfault) lazy(high uint64, im MissingPages) error {
 }
 
 // bring is called with Arena.mu held, so that no protection goes up meanwhile.
-// With no snapshot open the pages may come in unprotected; else they come in
-// protected, and their first write finds out who needs them.
+// Where nobody wants to know of the first write they may come in unprotected.
 func (g *userfault) bring(off uint64, src []byte) error {
 	mode := uffd.CopyWP
-	if len(*g.chain.Load()) == 0 {
+	if g.armed == 0 && len(*g.chain.Load()) == 0 {
 		mode = 0
 	}
 	first, n := off/pageSize, uint64(len(src))/pageSize
@@ -117,6 +129,9 @@ func (g *userfault) complete(hold hold) error {
 		return err
 	}
 	defer release()
+	if g.armed > 0 {
+		g.disarm() // the next snapshot begins from the beginning
+	}
 	n := uintptr(g.lazyHigh)
 	if err := g.fd.Unregister(g.a.mem.Addr(), n); err != nil {
 		return fmt.Errorf("ending the lazy restore: %w", err)

@@ -56,17 +56,19 @@ func (g *Guard) UnmarshalText(text []byte) (err error) {
 type hold func() (release func(), err error)
 
 // guard is the boundary between an Arena and the way it is frozen. The Arena
-// calls all methods but prepareRead, prepareWrite and stats under its mu.
+// calls all methods but prepareRead, prepareWrite, pin and stats under its mu.
 type guard interface {
 	kind() Guard
 	// freeze takes a snapshot of [0, high()), where high and everything else
 	// that must not change is looked at only after hold has returned; what
 	// hold returns lets writers go on. No error leaves writers held.
 	freeze(high func() uint64, hold hold) (frozen, timing, error)
-	// prepareRead and prepareWrite make [off, off+n) safe for the kernel to
-	// read from or write to.
+	// prepareRead makes [off, off+n) safe for the kernel to read from, pin to
+	// write to until unpin is called. prepareWrite spares writers the faults
+	// there, until a snapshot is being taken.
 	prepareRead(off, n uint64) error
 	prepareWrite(off, n uint64) error
+	pin(off, n uint64) (unpin func(), err error)
 	// fill puts src at off, both whole pages, into memory that has never been
 	// touched. src lies outside the Go heap.
 	fill(off uint64, src []byte) error
@@ -101,4 +103,13 @@ type timing struct {
 	size   uint64        // bytes frozen
 	waited time.Duration // for writers that were running
 	pause  time.Duration // from then on until they could go on
+	passes               // before
+}
+
+// passes is what was protected for a freeze.
+type passes struct {
+	arming      time.Duration // while writers went on
+	count       int           // of passes over what was written meanwhile
+	reprotected uint64        // pages in them
+	held        uint64        // pages protected while writers were held
 }

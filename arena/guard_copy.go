@@ -75,6 +75,8 @@ func (g *copyGuard) take(n uint64) (vm.Mapping, error) {
 func (g *copyGuard) prepareRead(off, n uint64) error  { return nil }
 func (g *copyGuard) prepareWrite(off, n uint64) error { return nil }
 
+func (g *copyGuard) pin(off, n uint64) (unpin func(), err error) { return func() {}, nil }
+
 func (g *copyGuard) fill(off uint64, src []byte) error {
 	copy(g.a.mem.Bytes(off, uint64(len(src))), src)
 	return nil

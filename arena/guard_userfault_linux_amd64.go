@@ -36,6 +36,9 @@ type userfault struct {
 	fd *uffd.FD
 	h  *trap.Handle
 
+	arming
+	pins pins
+
 	seq   uint64
 	chain atomic.Pointer[[]*layer] // oldest first; the last one is what resolvers consult
 
@@ -164,22 +167,20 @@ func (g *userfault) freeze(high func() uint64, hold hold) (frozen, timing, error
 		g.h.WarmUp(min(warmSlots, limit/2) - min(w, limit/2))
 	}
 
+	done, err := g.arm(high)
+	if err != nil {
+		return nil, timing{}, errors.Join(err, tab.Unmap(), g.tidy())
+	}
 	start := time.Now()
 	release, err := hold()
 	if err != nil {
-		return nil, timing{}, errors.Join(err, tab.Unmap())
+		return nil, timing{}, errors.Join(err, tab.Unmap(), g.tidy())
 	}
 	held := time.Now()
 	size := high()
-	if size > before {
-		tab, err = g.fit(tab, size)
-		if err != nil {
-			release()
-			return nil, timing{}, err
-		}
-	} else if err := tab.SetPages(size / pageSize); err != nil {
+	if tab, err = g.fit(tab, size); err != nil {
 		release()
-		return nil, timing{}, errors.Join(err, tab.Unmap())
+		return nil, timing{}, errors.Join(err, g.tidy())
 	}
 	l := &layer{g: g, tab: tab, seq: g.seq, open: true}
 	// From here on resolvers publish in tab. Raising says that nobody should;
@@ -190,10 +191,10 @@ func (g *userfault) freeze(high func() uint64, hold hold) (frozen, timing, error
 	g.h.BeginArming()
 	old := *g.chain.Load()
 	g.chain.Store(ptr(append(old[:len(old):len(old)], l)))
-	err = g.protect(size)
+	done.held, err = g.armRest(size)
 	page, pc, torn := tab.Settle()
 	release()
-	t := timing{size: size, waited: held.Sub(start), pause: time.Since(held)}
+	t := timing{size: size, waited: held.Sub(start), pause: time.Since(held), passes: done}
 
 	if torn && err == nil {
 		err = &ConcurrentWriteError{Offset: page * pageSize, PC: uintptr(pc)}
@@ -208,8 +209,8 @@ func (g *userfault) freeze(high func() uint64, hold hold) (frozen, timing, error
 	return l, t, nil
 }
 
-// fit makes table and slots large enough for an arena that grew to size while
-// writers were waited for.
+// fit makes table and slots fit an arena that may have grown to size before
+// writers were held. On an error the table is gone.
 func (g *userfault) fit(tab *trap.Table, size uint64) (*trap.Table, error) {
 	if err := g.h.SetLimit(g.slotLimit(size)); err != nil {
 		return nil, errors.Join(err, tab.Unmap())
@@ -226,32 +227,15 @@ func (g *userfault) fit(tab *trap.Table, size uint64) (*trap.Table, error) {
 
 func ptr[T any](v T) *T { return &v }
 
-// protect write-protects the blocks of [0, size).
-func (g *userfault) protect(size uint64) error {
-	size = min((size+blockSize-1)&^(blockSize-1), g.a.mem.Size())
-	// The kernel's memory lock is held throughout a call: 16 MiB of small pages
-	// are a quarter of a millisecond. Huge pages take microseconds in all, less
-	// than starting a second thread; where many have been split, a call is as
-	// long as 16 MiB of small ones every eighth time.
-	piece, work := uint64(16<<20), uint64(64<<20)
-	if g.a.opts.HugePages {
-		piece, work = 128<<20, 4<<30
-	}
-	err := parallel(size, piece, work, func(off, n uint64) error {
-		return g.fd.Protect(g.a.mem.Addr()+uintptr(off), uintptr(n))
-	})
-	if err != nil {
-		return fmt.Errorf("arming write protection: %w", err)
-	}
-	return nil
-}
-
 // tidy drops and merges the layers that no open snapshot needs by themselves.
 // Preconditions: Arena.mu is held, and nobody reads through a closed layer's
 // snapshot any more.
 func (g *userfault) tidy() error {
 	g.supersede()
 	old := *g.chain.Load()
+	if len(old) == 0 && g.armed > 0 && !g.a.opts.Track {
+		g.disarm() // a snapshot that came to nothing
+	}
 	var keep, gone []*layer
 	for i, l := range old {
 		newest := i == len(old)-1
@@ -262,7 +246,11 @@ func (g *userfault) tidy() error {
 		case newest:
 			// No open snapshot at all: nobody needs a page from now on.
 			g.h.Publish(nil)
-			g.h.Drain()
+			if g.a.opts.Track {
+				g.h.Drain()
+			} else {
+				g.disarm()
+			}
 			g.h.FreeSlots(l.tab)
 			gone = append(gone, l)
 		case len(keep) > 0:
@@ -410,6 +398,9 @@ func (l *layer) release(off, n uint64) {
 	}
 	defer g.a.unlock()
 	l.late = 0
+	if g.a.opts.Track {
+		return // it would look as if somebody had written there
+	}
 	if chain := *g.chain.Load(); len(chain) != 1 || chain[0] != l || l.void.Load() {
 		return
 	}

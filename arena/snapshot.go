@@ -124,6 +124,8 @@ func (h *handle) stats() SnapshotStats {
 	return SnapshotStats{
 		Pause: h.timing.pause, Waited: h.timing.waited, Bytes: int64(h.timing.size),
 		Pages: int64(pages), Faults: int64(faults),
+		Arming: h.timing.arming, Passes: h.timing.count,
+		Reprotected: int64(h.timing.reprotected), Held: int64(h.timing.held),
 	}
 }
 

@@ -40,16 +40,36 @@ var settings = []struct {
 	{"all", "GOGC=1 STRESS=gc,memstats,profile,exec,notify,garbage"},
 }
 
+// ways are how snapshots are taken, and given back.
+var ways = []way{
+	{name: "measured"},
+	{name: "single", opts: Options{FaultPages: 1}},
+	{name: "released", opts: Options{FaultPages: 1}, release: true},
+	{name: "ahead", opts: Options{Arming: ArmAhead}},
+	{name: "ahead-single", opts: Options{Arming: ArmAhead, FaultPages: 1}},
+	{name: "ahead-released", opts: Options{Arming: ArmAhead, FaultPages: 1}, release: true},
+	{name: "tracked", opts: Options{Arming: ArmAhead, Track: true}},
+	{name: "tracked-single", opts: Options{Track: true, FaultPages: 1}, release: true},
+}
+
+type way struct {
+	name    string
+	opts    Options
+	release bool // in order, each piece given back as it has been read, as a checkpoint is written
+}
+
+var stressWays = flag.String("ways", "", "run TestStress only in ways whose names contain this")
+
 // TestStress takes snapshots back to back while goroutines write in every way
 // that Go has, and compares every byte of every snapshot with a copy that was
 // made inside the gate.
 func TestStress(t *testing.T) {
 	if os.Getenv("STRESS_CHILD") != "" {
 		eachGuard(t, func(t *testing.T, g Guard) {
-			t.Run("measured", func(t *testing.T) { stress(t, g, 0, false) })
-			if g != GuardCopy {
-				t.Run("single", func(t *testing.T) { stress(t, g, 1, false) })
-				t.Run("released", func(t *testing.T) { stress(t, g, 1, true) })
+			for i, w := range ways {
+				if g != GuardCopy || i == 0 {
+					t.Run(w.name, func(t *testing.T) { stress(t, g, w) })
+				}
 			}
 		})
 		return
@@ -63,9 +83,9 @@ func TestStress(t *testing.T) {
 	}
 	for _, set := range settings {
 		t.Run(set.name, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), 8*d+2*time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(len(ways)+2)*d+2*time.Minute)
 			defer cancel()
-			cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestStress$", "-test.v", "-test.timeout=0", "-stress="+d.String())
+			cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestStress$", "-test.v", "-test.timeout=0", "-stress="+d.String(), "-ways="+*stressWays)
 			cmd.Env = append(os.Environ(), append(strings.Fields(set.env), "STRESS_CHILD=1")...)
 			out, err := cmd.CombinedOutput()
 			if ctx.Err() != nil {
@@ -83,14 +103,19 @@ func TestStress(t *testing.T) {
 	}
 }
 
-// stress runs for stressFor. With release, snapshots are read as a checkpoint is
-// written: in order, each piece given back as it has been read.
-func stress(t *testing.T, g Guard, faultPages int, release bool) {
+// stress runs for stressFor.
+func stress(t *testing.T, g Guard, w way) {
+	if !strings.Contains(w.name, *stressWays) {
+		t.Skip("not asked for")
+	}
+	release := w.release
+	fewPages = 0 // so that there are passes at all
 	const pages, words = 96, 96 * pageSize / 8
 	var gate sync.RWMutex
 	var a *Arena
 	var want []byte
-	o := Options{Guard: g, MaxPreserved: 64 << 20, FaultPages: faultPages}
+	o := w.opts
+	o.Guard, o.MaxPreserved = g, 64<<20
 	o.Hold = func() (func(), error) {
 		gate.Lock()
 		want = bytes.Clone(a.mem.Bytes(0, a.High()))
@@ -197,7 +222,7 @@ func stress(t *testing.T, g Guard, faultPages int, release bool) {
 	}
 	rng := rand.New(rand.NewPCG(3, 3))
 	var open []pair
-	taken := 0
+	taken, passes, reprotected := 0, 0, int64(0)
 	for end := time.Now().Add(*stressFor); time.Now().Before(end) && !t.Failed(); {
 		s, err := a.Snapshot()
 		if err != nil {
@@ -205,6 +230,8 @@ func stress(t *testing.T, g Guard, faultPages int, release bool) {
 			break
 		}
 		taken++
+		passes += s.Stats().Passes
+		reprotected += s.Stats().Reprotected
 		open = append(open, pair{s, want})
 		if release && rng.IntN(4) > 0 { // alone: only then is anything given back
 			check(open[0])
@@ -237,8 +264,8 @@ func stress(t *testing.T, g Guard, faultPages int, release bool) {
 	stop.Store(true)
 	wg.Wait()
 	s := a.Stats()
-	t.Logf("%v: %d snapshots, %d updates, %d faults, %d pages taken along, %d left in use",
-		g, taken, updates.Load(), s.Faults, s.Neighbours, s.PreservedPages)
+	t.Logf("%v %s: %d snapshots, %d updates, %d faults, %d pages taken along, %d passes over %d pages",
+		g, w.name, taken, updates.Load(), s.Faults, s.Neighbours, passes, reprotected)
 	if s.PreservedPages != 0 {
 		t.Errorf("%d pages are still preserved", s.PreservedPages)
 	}

@@ -101,11 +101,11 @@ func (b *testBacking) SizeOf(off uint64) (uint64, error) {
 	return size, nil
 }
 
-func (b *testBacking) Root() uint64                     { return b.root }
-func (b *testBacking) SetRoot(off uint64)               { b.root = off }
-func (b *testBacking) PrepareRead(off, n uint64) error  { return errPrepared{off, n, false} }
-func (b *testBacking) PrepareWrite(off, n uint64) error { return errPrepared{off, n, true} }
-func (b *testBacking) objects() int                     { b.mu.Lock(); defer b.mu.Unlock(); return len(b.live) }
+func (b *testBacking) Root() uint64                      { return b.root }
+func (b *testBacking) SetRoot(off uint64)                { b.root = off }
+func (b *testBacking) PrepareRead(off, n uint64) error   { return errPrepared{off, n, false} }
+func (b *testBacking) Pin(off, n uint64) (func(), error) { return nil, errPrepared{off, n, true} }
+func (b *testBacking) objects() int                      { b.mu.Lock(); defer b.mu.Unlock(); return len(b.live) }
 func (b *testBacking) fails(after int) (restore func()) {
 	b.failIn = after
 	return func() { b.failIn = -1 }

@@ -21,7 +21,9 @@ type Mem struct {
 	view  bool // inside View: nothing may be changed
 	gone  bool // the function has returned; set with the invariants tag only
 
-	_ [78]byte // up to two cache lines: the neighbours belong to other processors
+	pinned []func() // what PrepareWrite has pinned, to be undone on leaving
+
+	_ [54]byte // up to two cache lines: the neighbours belong to other processors
 }
 
 // at is the address of offset off.

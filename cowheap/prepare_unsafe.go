@@ -19,7 +19,24 @@ func (m *Mem) PrepareWrite(b []byte) error {
 	if m.view {
 		return ErrReadOnly
 	}
-	return m.prepare(b, backing.PrepareWrite)
+	return m.prepare(b, func(a backing, off, n uint64) error {
+		unpin, err := a.Pin(off, n)
+		if err != nil {
+			return err
+		}
+		m.space.pinMu.Lock()
+		defer m.space.pinMu.Unlock()
+		m.pinned = append(m.pinned, unpin)
+		return nil
+	})
+}
+
+// unpin undoes what PrepareWrite did.
+func (m *Mem) unpin() {
+	for _, unpin := range m.pinned {
+		unpin()
+	}
+	m.pinned = nil
 }
 
 func (m *Mem) prepare(b []byte, do func(a backing, off, n uint64) error) error {

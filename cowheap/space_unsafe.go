@@ -17,7 +17,7 @@ type backing interface {
 	Root() uint64
 	SetRoot(off uint64)
 	PrepareRead(off, n uint64) error
-	PrepareWrite(off, n uint64) error
+	Pin(off, n uint64) (unpin func(), err error)
 }
 
 // space is a heap's memory as typed data: what all Mems of the heap share. Call
@@ -30,6 +30,7 @@ type space struct {
 	mems  []Mem // by slot
 	secrets
 
+	pinMu  sync.Mutex // guards Mem.pinned
 	rootMu sync.Mutex // held while the directory of roots is walked or changed
 	// known holds the roots that were compared already. Maps are not changed
 	// once they are in here.
@@ -98,6 +99,9 @@ func (s *space) enter(kind passage) (*Mem, error) {
 func (s *space) leave(m *Mem) {
 	if invariants {
 		m.gone = true
+	}
+	if m.pinned != nil {
+		m.unpin()
 	}
 	s.gate.leave(m.slot)
 }

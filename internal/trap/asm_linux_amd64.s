@@ -176,6 +176,14 @@ again:
 	MOVQ AX, old+16(FP)
 	RET
 
+// func swap64(p *uint64, v uint64) (old uint64)
+TEXT ·swap64(SB), NOSPLIT, $0-24
+	MOVQ p+0(FP), BX
+	MOVQ v+8(FP), AX
+	XCHGQ AX, (BX)
+	MOVQ AX, old+16(FP)
+	RET
+
 // func copyPages(dst, src, n uint64)   -- n bytes, a multiple of 8
 TEXT ·copyPages(SB), NOSPLIT, $0-24
 	MOVQ dst+0(FP), DI

@@ -49,6 +49,9 @@ func add64(p *uint64, delta uint64) (sum uint64)
 func or64(p *uint64, bits uint64) (old uint64)
 
 //go:noescape
+func swap64(p *uint64, v uint64) (old uint64)
+
+//go:noescape
 func copyPages(dst, src, n uint64)
 
 //go:noescape

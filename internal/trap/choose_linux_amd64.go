@@ -55,33 +55,12 @@ func (r *Range) hint(block uint64) *uint64 { return word64(r.hints + block*8) }
 //go:norace
 //go:nocheckptr
 func (r *Range) choose(t *Table, page uint64) (first, end uint64) {
-	block := page >> blockShift
-	epoch := load64(&r.epoch) & 0xffffff
-	h := load64(r.hint(block))
-	if h>>hintEpoch != epoch {
-		h = epoch << hintEpoch
-	}
-	faults := h >> hintFault & 0xffff
-	at := page & (blockPages - 1)
-	// "next" is kept plus one, so that 0 is none.
-	sequential := h>>hintNext&0xffff == at+1
-	run := h & 0xff
-	if at == 0 && faults == 0 && block > 0 {
-		p := load64(r.hint(block - 1))
-		sequential = p>>hintEpoch == epoch && p>>hintNext&0xffff == blockPages+1
-		run = p & 0xff
-	}
-	n := uint64(1)
-	switch force := load64(&r.force); {
-	case force != 0:
-		n, run = force, 0
-		first = page &^ (n - 1)
-	case sequential:
-		run = min(run+1, maxRunLog)
-		n = 1 << run
+	n, faults := r.hinted(page)
+	if force := load64(&r.force); force != 0 {
+		n, first = force, page&^(force-1)
+	} else if n > 1 {
 		first = page
-	default:
-		run = 0
+	} else {
 		// (Products, because a division would bring the runtime's panic in.)
 		lift, along := load64(&r.liftTicks), load64(&r.copyTicks)*alongCopies
 		if along != 0 && lift >= dearLift*along && lift*faults >= rentPages*along {
@@ -89,13 +68,66 @@ func (r *Range) choose(t *Table, page uint64) (first, end uint64) {
 		}
 		first = page &^ (n - 1)
 	}
-	end = min(first+n, (block+1)<<blockShift, t.pages)
-	if faults < 0xffff {
-		faults++
-	}
-	next := end - block<<blockShift + 1
-	put64(r.hint(block), epoch<<hintEpoch|faults<<hintFault|next<<hintNext|run)
+	end = min(first+n, (page>>blockShift+1)<<blockShift, t.pages)
+	r.leaveHint(page, end, n, faults)
 	return first, end
+}
+
+// chooseRun gives how many pages, from page on, to lift for a fault on page where
+// nothing is to be preserved: one, or more for a sequential writer.
+// Postconditions: page < page+n <= pages, within one 2 MiB block.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func (r *Range) chooseRun(page, pages uint64) (n uint64) {
+	n, faults := r.hinted(page)
+	end := min(page+n, (page>>blockShift+1)<<blockShift, pages)
+	r.leaveHint(page, end, n, faults)
+	return end - page
+}
+
+// hinted gives what the hint of page's block says: the length of the run for a
+// fault on page, more than 1 if that is where the last run ended; and how many
+// faults there were in the block before.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func (r *Range) hinted(page uint64) (run, faults uint64) {
+	block := page >> blockShift
+	epoch := load64(&r.epoch) & 0xffffff
+	h := load64(r.hint(block))
+	if h>>hintEpoch != epoch {
+		h = epoch << hintEpoch
+	}
+	faults = h >> hintFault & 0xffff
+	at := page & (blockPages - 1)
+	// "next" is kept plus one, so that 0 is none.
+	sequential := h>>hintNext&0xffff == at+1
+	if at == 0 && faults == 0 && block > 0 {
+		h = load64(r.hint(block - 1))
+		sequential = h>>hintEpoch == epoch && h>>hintNext&0xffff == blockPages+1
+	}
+	if sequential {
+		return 1 << min(h&0xff+1, maxRunLog), faults
+	}
+	return 1, faults
+}
+
+// leaveHint records a fault on page that took pages up to end along, as a run of
+// n, after so many faults in its block.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func (r *Range) leaveHint(page, end, n, faults uint64) {
+	block := page >> blockShift
+	run := uint64(0)
+	if n <= 1<<maxRunLog {
+		run = ones(n - 1) // the logarithm of a power of two
+	}
+	put64(r.hint(block), load64(&r.epoch)&0xffffff<<hintEpoch|min(faults+1, 0xffff)<<hintFault|(end-block<<blockShift+1)<<hintNext|run)
 }
 
 // median moves an estimate by a sixteenth towards now. It settles where as many

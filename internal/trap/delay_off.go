@@ -6,6 +6,7 @@ package trap
 const (
 	delayEntry = iota
 	delayPublished
+	delayLifted
 	delayMissing
 )
 

@@ -7,6 +7,7 @@ package trap
 const (
 	delayEntry = iota
 	delayPublished
+	delayLifted
 	delayMissing
 )
 

@@ -11,6 +11,7 @@
 //     slots belongs to the Range.
 //   - A Table maps the pages of one snapshot to slots: an entry for each page
 //     that was first written after the snapshot and before the next one.
+//   - The log has the pages that were lifted since somebody last took it.
 //   - newest is the Table that the resolver consults; none when no snapshot is open.
 //
 // What is guaranteed:
@@ -18,12 +19,18 @@
 //  1. The resolver waits for nobody: it takes no lock, allocates nothing, calls
 //     nothing of the Go runtime. It does not matter whether the world is
 //     stopped, nor which locks the faulting thread holds.
+//
 //  2. Save, publish, lift. A page's content is in a slot and the slot is in
 //     newest before the page becomes writable.
+//
 //  3. A fault that is not one of ours goes to the Go runtime's handler exactly
 //     as the kernel delivered it: same registers, same stack.
+//
 //  4. Memory that the resolver can see is unmapped only after it has been
 //     unpublished and no resolver has been inside since (Range.Drain).
+//
+//  5. Lift, then log. Once everything was protected with the log on, protecting
+//     what the log has protects everything again.
 //
 // Who may run concurrently: everything here may run concurrently with the
 // resolver. The exported methods of one Range that change what is published

@@ -41,6 +41,7 @@ type Handle struct {
 	ctl   vm.Mapping // the Range, its repeat counters and hints
 	slots vm.Mapping
 	links vm.Mapping
+	log   vm.Mapping // words, then the summary
 	image *imageMemory
 	bell  int      // written by the resolver
 	ear   *os.File // reads what bell writes
@@ -81,6 +82,10 @@ func New(c Config) (_ *Handle, err error) {
 	if h.links, err = vm.Reserve(roundUp(c.MaxSlots*linkSize), pageSize); err != nil {
 		return nil, fmt.Errorf("reserving the links of %d slots: %w", c.MaxSlots, err)
 	}
+	words := c.Size >> pageShift >> 6 * 8 // bytes; a range has whole blocks, which are 8 words
+	if h.log, err = vm.Map(roundUp(words) + roundUp(words/64+8)); err != nil {
+		return nil, fmt.Errorf("mapping the log: %w", err)
+	}
 	if h.bell, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
 		return nil, fmt.Errorf("making the bell: %w", err)
 	}
@@ -92,6 +97,7 @@ func New(c Config) (_ *Handle, err error) {
 	r := (*Range)(unsafe.Add(h.ctl.Base(), rangeOff))
 	r.start, r.pages, r.fd = uint64(c.Start), c.Size>>pageShift, uint64(c.FD)
 	r.repeats, r.hints = uint64(h.ctl.Addr())+repeatOff, uint64(h.ctl.Addr())+hintOff
+	r.logWords, r.logSummary = uint64(h.log.Addr()), uint64(h.log.Addr())+roundUp(words)
 	r.slots, r.links = uint64(h.slots.Addr()), uint64(h.links.Addr())
 	r.bell = uint64(h.bell)
 	h.r = r
@@ -111,7 +117,7 @@ func (h *Handle) Close() error {
 		h.entry.release()
 		h.entry = nil
 	}
-	errs := []error{h.links.Unmap(), h.slots.Unmap(), h.ctl.Unmap()}
+	errs := []error{h.log.Unmap(), h.links.Unmap(), h.slots.Unmap(), h.ctl.Unmap()}
 	if h.image != nil {
 		errs = append(errs, h.image.unmap())
 	}
@@ -121,7 +127,7 @@ func (h *Handle) Close() error {
 	if h.bell >= 0 {
 		errs = append(errs, unix.Close(h.bell))
 	}
-	h.links, h.slots, h.ctl, h.image, h.ear, h.bell, h.r = vm.Mapping{}, vm.Mapping{}, vm.Mapping{}, nil, nil, -1, nil
+	h.log, h.links, h.slots, h.ctl, h.image, h.ear, h.bell, h.r = vm.Mapping{}, vm.Mapping{}, vm.Mapping{}, vm.Mapping{}, nil, nil, -1, nil
 	return errors.Join(errs...)
 }
 
@@ -152,16 +158,18 @@ func (h *Handle) Force(pages uint64) error {
 // Prepare does for the pages [first, first+n) what the resolver would do at
 // their first write, so that a write in kernel mode does not fail with EFAULT,
 // and a write by the program costs no fault. It may run concurrently with
-// itself and the resolver.
-func (h *Handle) Prepare(first, n uint64) error {
+// itself and the resolver. Unless sure, pages are passed over that the log has:
+// who protects them in this moment may then come after it.
+func (h *Handle) Prepare(first, n uint64, sure bool) error {
 	for end := first + n; first < end; {
 		stop := min(end, (first>>blockShift+1)<<blockShift)
 		if err := h.BringIn(first, stop-first); err != nil {
 			return err
 		}
 		add64(&h.entry.inside, 1)
-		ok := h.r.prepare(first, stop)
+		preserved, ok := h.r.prepare(first, stop, sure)
 		add64(&h.entry.inside, ^uint64(0))
+		add64(&h.r.prepared, preserved)
 		if !ok {
 			return fmt.Errorf("lifting the protection of pages %d to %d", first, stop)
 		}
@@ -176,38 +184,29 @@ func (h *Handle) Prepare(first, n uint64) error {
 //go:nosplit
 //go:norace
 //go:nocheckptr
-func (r *Range) prepare(first, end uint64) bool {
-	t := tableAt(load64(&r.newest))
-	if t == nil || load64(&r.overrun) >= t.seq {
-		return r.lift(first, end-first)
-	}
-	protected := end > t.pages // the block's rest beyond the snapshot
-	for p := first; p < min(end, t.pages); p++ {
-		switch load32(t.entry(p)) {
-		case entryNone:
-		case entryTomb:
-			// Tombstone may be about to lift it, or it was missing then and
-			// came in protected.
-			protected = true
-			continue
-		default:
-			continue
+func (r *Range) prepare(first, end uint64, sure bool) (preserved uint64, ok bool) {
+	if t := tableAt(load64(&r.newest)); t != nil && load64(&r.overrun) < t.seq {
+		for p := first; p < min(end, t.pages); p++ {
+			// What has a tombstone may be about to be lifted.
+			if load32(t.entry(p)) != entryNone {
+				continue
+			}
+			if load64(&t.state) == stateRaising {
+				r.tear(t, p, 0)
+			}
+			if !r.preserve(t, p) {
+				r.giveUp(t)
+				break
+			}
+			preserved++
 		}
-		if load64(&t.state) == stateRaising {
-			r.tear(t, p, 0)
-		}
-		if protected = true; !r.preserve(t, p) {
-			r.giveUp(t)
-			break
-		}
-		add64(&r.prepared, 1)
 	}
-	// All have entries; a thread that is still between publish and lift is
-	// inside. With nobody inside but us, all are lifted.
-	if !protected && load64(word64(r.inside)) == 1 {
-		return true
+	// An entry alone does not say that the page is lifted: its writer may be
+	// between publish and lift, or it may have been protected again.
+	if !sure && r.isLogged(first, end-first) {
+		return preserved, true
 	}
-	return r.lift(first, end-first)
+	return preserved, r.lift(first, end-first)
 }
 
 // Overrun is the seq up to which snapshots have been given up for want of slots.
@@ -225,7 +224,11 @@ type Stats struct {
 	Limit      uint64 // slots that may be used
 	LiftTicks  uint64 // smoothed cost of a lift, ticks of the time-stamp counter
 	CopyTicks  uint64 // and of copying a page
+	Spent      uint64 // ticks in write faults, but for what the kernel takes to deliver them
 }
+
+// Ticks is the time-stamp counter that figures in ticks come from.
+func Ticks() uint64 { return ticks() }
 
 // Stats may be called by any goroutine until Close.
 func (h *Handle) Stats() Stats {
@@ -234,6 +237,6 @@ func (h *Handle) Stats() Stats {
 		Faults: load64(&r.faults), Idle: load64(&r.idle), Missing: load64(&r.missing),
 		Neighbours: load64(&r.neighbours), Prepared: load64(&r.prepared), Lost: load64(&r.lost),
 		Used: load64(&r.used), Limit: load64(&r.limit),
-		LiftTicks: load64(&r.liftTicks), CopyTicks: load64(&r.copyTicks),
+		LiftTicks: load64(&r.liftTicks), CopyTicks: load64(&r.copyTicks), Spent: load64(&r.spent),
 	}
 }

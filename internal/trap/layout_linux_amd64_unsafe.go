@@ -32,7 +32,13 @@ type Range struct {
 	hints   uint64 // address of a hint word for each block
 	repeats uint64 // address of the repeat counters
 	force   uint64 // pages a fault takes: 0 chosen by measurement, else this many (a power of two)
-	_       [5]uint64
+
+	// The log of lifts, see note.
+	logging    uint64 // 1: it is on
+	logWords   uint64 // address of a bit for each page
+	logSummary uint64 // address of a bit for each word of it
+	logged     uint64 // bits set
+	_          [1]uint64
 
 	// The pool of slots; one cache line a hot word.
 	slots   uint64 // address of slot 0
@@ -57,6 +63,7 @@ type Range struct {
 	faults     uint64 // write faults resolved
 	idle       uint64 // of these: no snapshot needed the page
 	missing    uint64 // missing faults resolved
+	spent      uint64 // ticks in write faults, from entering the resolver to leaving it
 	neighbours uint64 // pages preserved along with a faulting one
 	lost       uint64 // slots dropped because another thread was first
 	prepared   uint64 // pages preserved by PrepareWrite

@@ -74,7 +74,7 @@ func TestOutOfSlotsGivesTheSnapshotUpAndTheWriterGoesOn(t *testing.T) {
 func TestPrepareSparesTheFault(t *testing.T) {
 	g := newRig(t, 2, 1024)
 	tab := g.snapshot()
-	if err := g.h.Prepare(10, 20); err != nil {
+	if err := g.h.Prepare(10, 20, false); err != nil {
 		t.Fatal(err)
 	}
 	for p := uint64(10); p < 30; p++ {

@@ -40,6 +40,7 @@ import (
 //     compare-and-swap on the table entry; only then lift the protection.
 //     Whoever loses the swap copied a page that may already be written again:
 //     it drops its slot and lifts too, which is harmless.
+//     While the log is on the page is noted there, after the lift: see note.
 //  3. A fault may be stale: taken before another thread lifted, entering after.
 //     It finds the entry there and only lifts. So at every instant a page that
 //     is not protected has an entry in the table that a resolver would consult.
@@ -208,7 +209,7 @@ func (r *Range) readable(page, n uint64) bool {
 	return syscall6(sysMadvise, r.start+page<<pageShift, n<<pageShift, madvPopulateRd, 0, 0, 0) < errnoFirst
 }
 
-// lift makes [page, page+n) writable.
+// lift makes [page, page+n) writable, and then says so in the log.
 //
 //go:nosplit
 //go:norace
@@ -219,7 +220,10 @@ func (r *Range) lift(page, n uint64) bool {
 		Mode:  uffd.WriteProtectDontWake, // with FEATURE_SIGBUS nobody waits
 	}
 	// An error (EAGAIN above all) shows as the same fault again.
-	return ioctl(r.fd, uffd.IoctlWriteProtect, unsafe.Pointer(&arg)) < errnoFirst
+	done := ioctl(r.fd, uffd.IoctlWriteProtect, unsafe.Pointer(&arg)) < errnoFirst
+	delay(delayLifted)
+	r.note(page, n)
+	return done
 }
 
 // writeFault is firstWrite for a thread that faulted.
@@ -228,13 +232,15 @@ func (r *Range) lift(page, n uint64) bool {
 //go:norace
 //go:nocheckptr
 func writeFault(entry, info, ctx uint64) uint64 {
+	began := ticks()
 	e := entryAt(entry)
-	page := (load64(word64(info+infoAddr)) - load64(&e.start)) >> pageShift
-	rangeAt(load64(&e.ctl)).firstWrite(page, load64(word64(ctx+ctxRIP)))
+	r := rangeAt(load64(&e.ctl))
+	r.firstWrite((load64(word64(info+infoAddr))-load64(&e.start))>>pageShift, load64(word64(ctx+ctxRIP)))
+	add64(&r.spent, ticks()-began)
 	return faultRetry
 }
 
-// firstWrite: save, publish, lift.
+// firstWrite: save, publish, lift, log.
 //
 //go:nosplit
 //go:norace
@@ -244,7 +250,7 @@ func (r *Range) firstWrite(page, pc uint64) {
 	t := tableAt(load64(&r.newest))
 	if t == nil || load64(&r.overrun) >= t.seq {
 		add64(&r.idle, 1)
-		r.liftBlock(page)
+		r.liftUnneeded(page)
 		return
 	}
 	if load64(&t.state) == stateRaising {
@@ -257,11 +263,16 @@ func (r *Range) firstWrite(page, pc uint64) {
 	add64(&t.faults, 1)
 	if load32(t.entry(page)) == entryNone {
 		r.forgetRepeats(page) // this one makes progress
+	} else if load64(&r.logging) != 0 {
+		// Protected ahead of a snapshot that is to come, or a stale fault.
+		add64(&r.idle, 1)
+		r.liftAhead(page, t.pages)
+		return
 	}
 	first, end := r.choose(t, page)
 	if !r.preserve(t, page) {
 		r.giveUp(t)
-		r.liftBlock(page)
+		r.liftUnneeded(page)
 		return
 	}
 	lo, hi := page, page+1
@@ -295,6 +306,33 @@ func (r *Range) tear(t *Table, page, pc uint64) {
 		t.page, t.pc = page, pc
 		store64(&t.torn, 2)
 	}
+}
+
+// liftUnneeded lifts page, which no snapshot needs: in large pieces, unless it is
+// logged what is lifted, because that will be protected again.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func (r *Range) liftUnneeded(page uint64) {
+	if load64(&r.logging) != 0 {
+		r.liftAhead(page, r.pages)
+	} else {
+		r.liftBlock(page)
+	}
+}
+
+// liftAhead lifts page, and the following ones where a writer goes on from page
+// to page. All of them lie below pages.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func (r *Range) liftAhead(page, pages uint64) {
+	if !r.isLogged(page, 1) {
+		r.forgetRepeats(page) // this one makes progress
+	}
+	r.lift(page, r.chooseRun(page, pages))
 }
 
 // liftBlock lifts the whole 2 MiB around page: no snapshot needs any of it.

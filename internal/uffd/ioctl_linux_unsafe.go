@@ -9,8 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// All requests go through unix.Syscall, which tells the scheduler: protecting a GiB takes milliseconds, and a goroutine
-// in a raw system call would hold up a stop-the-world for as long.
+// Requests go through unix.Syscall, which tells the scheduler: protecting a GiB takes milliseconds, and a goroutine
+// in a raw system call would hold up a stop-the-world for as long. Those that take microseconds do not: coming back
+// from a system call a goroutine may have lost its processor, and wait for one as long as writers at full speed like.
 //
 // Preconditions of all: arg holds addresses of memory outside the Go heap, or of Go memory that the caller keeps alive and that
 // is not on a stack. The kernel does not keep the address of arg.
@@ -40,8 +41,15 @@ func ioctlWake(f *FD, arg *RangeArg) unix.Errno {
 	return errno
 }
 
+// shortRange is protected in some 70 us: as long as the scheduler may be kept waiting.
+const shortRange = 8 << 20
+
 func ioctlWriteProtect(f *FD, arg *WriteProtectArg) unix.Errno {
-	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(f.fd.Load()), IoctlWriteProtect, uintptr(unsafe.Pointer(arg)))
+	request := unix.Syscall
+	if arg.Range.Len <= shortRange {
+		request = unix.RawSyscall
+	}
+	_, _, errno := request(unix.SYS_IOCTL, uintptr(f.fd.Load()), IoctlWriteProtect, uintptr(unsafe.Pointer(arg)))
 	runtime.KeepAlive(f)
 	return errno
 }

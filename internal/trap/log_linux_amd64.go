@@ -1,0 +1,130 @@
+package trap
+
+import "iter"
+
+// The log of lifts: a bit for each page of the range that has been lifted since
+// ordinary code last took it. While it is on, and everything was protected once
+// since it came on, a page is protected, or in the log, or somebody is inside who
+// is about to put it there. So to protect everything again it is enough to
+// protect what the log has.
+//
+// Lift, then log, never the other way round: ordinary code takes a page out
+// of the log and then protects it. If the bit came first, it could be taken, and
+// the page protected, before the lift, which would then undo the protection
+// with nothing in the log to tell.
+//
+// A bit too many is harmless: the page is protected once more. So bits may be
+// set by several threads for one lift, and pages may be protected that are not
+// in the log, at any time.
+//
+// It is a bitmap, and not a queue, because it can then neither overflow nor hold
+// a page twice, and gives pages in order, so that neighbours are found without
+// sorting. A summary, a bit for each word of it, spares looking through what is
+// empty: 8 GiB are 512 words.
+
+// note records that [page, page+n) have been lifted, if the log is on.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func (r *Range) note(page, n uint64) {
+	if load64(&r.logging) == 0 {
+		return
+	}
+	for end := page + n; page < end; {
+		stop := min(end, page&^63+64)
+		mask := (^uint64(0) >> (64 - (stop - page))) << (page & 63)
+		word := page >> 6
+		// The word first, then the summary: who takes clears them in the other
+		// order, so a bit that it does not see leaves a bit in the summary behind.
+		old := or64(word64(r.logWords+word<<3), mask)
+		if mask&^old != 0 {
+			add64(&r.logged, ones(mask&^old))
+		}
+		// Looked at first, to spare the locked instruction; it comes after the
+		// one above, which is a full barrier. If the bit is seen set, who clears
+		// it has not yet read the word.
+		sum := word64(r.logSummary + word>>6<<3)
+		if load64(sum)>>(word&63)&1 == 0 {
+			or64(sum, 1<<(word&63))
+		}
+		page = stop
+	}
+}
+
+// isLogged: all of [page, page+n) have been lifted, and not taken since.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func (r *Range) isLogged(page, n uint64) bool {
+	if load64(&r.logging) == 0 {
+		return false
+	}
+	for end := page + n; page < end; {
+		stop := min(end, page&^63+64)
+		mask := (^uint64(0) >> (64 - (stop - page))) << (page & 63)
+		if load64(word64(r.logWords+page>>6<<3))&mask != mask {
+			return false
+		}
+		page = stop
+	}
+	return true
+}
+
+// StartLog empties the log and switches it on. Lifts of resolvers that are
+// inside may escape it until Drain has returned.
+func (h *Handle) StartLog() {
+	for range h.TakeLog() {
+	}
+	store64(&h.r.logging, 1)
+}
+
+// StopLog switches the log off.
+func (h *Handle) StopLog() { store64(&h.r.logging, 0) }
+
+// Logged is how many pages are in the log, about.
+func (h *Handle) Logged() uint64 {
+	// A page may be taken before it has been counted.
+	return uint64(max(int64(load64(&h.r.logged)), 0))
+}
+
+// TakeLog empties the log and gives what was in it, as ranges [page, page+n) in
+// ascending order. Pages that come in meanwhile may or may not be given. A body that ends the
+// loop leaves the rest in, but for up to 64 pages from the last one on.
+func (h *Handle) TakeLog() iter.Seq2[uint64, uint64] {
+	return func(yield func(page, n uint64) bool) {
+		r := h.r
+		for s := range (r.pages + 1<<12 - 1) >> 12 {
+			sum := word64(r.logSummary + s<<3)
+			if load64(sum) == 0 {
+				continue
+			}
+			for words := swap64(sum, 0); words != 0; words &= words - 1 {
+				word := s<<6 + ones(words&-words-1)
+				bits := swap64(word64(r.logWords+word<<3), 0)
+				add64(&r.logged, -ones(bits))
+				for first := word << 6; bits != 0; {
+					skip := ones(bits&-bits - 1)
+					bits >>= skip
+					n := ones(^bits&(bits+1) - 1) // ones at the low end
+					first += skip
+					if !yield(first, n) {
+						if words &= words - 1; words != 0 {
+							or64(sum, words)
+						}
+						return
+					}
+					if n == 64 {
+						break
+					}
+					bits >>= n
+					first += n
+				}
+			}
+		}
+	}
+}
+
+// PutBack puts [page, page+n), taken out of the log and not protected, in again.
+func (h *Handle) PutBack(page, n uint64) { h.r.note(page, n) }
