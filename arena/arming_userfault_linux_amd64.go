@@ -2,8 +2,11 @@ package arena
 
 import (
 	"fmt"
+	"math"
 	"runtime"
 	"time"
+
+	"github.com/cowheap/cowheap/internal/trap"
 )
 
 // Arming: how all of the memory comes to be protected at an instant.
@@ -22,31 +25,51 @@ import (
 // resolver is inside, after the log has been taken and protected, all are
 // protected.
 
+// # Writers at full speed
+//
+// Protecting while writers go on is cheap for them as long as they seldom write
+// to what has just been protected. At full speed all over the memory each write
+// is a fault, and each lift interrupts whoever protects: 70 ms of the writers'
+// time a GiB on a virtual machine, where protecting with writers held takes 12. So
+// when the resolver has taken a good part of the time, writers are held for
+// slices of a few hundred microseconds instead. Between two slices everybody
+// who was held up gets at least one turn.
+
 // arming is what a userfault guard knows about it, under Arena.mu.
 type arming struct {
 	armed   uint64  // bytes from 0 on, whole blocks, of which the log knows what is not protected; 0: not armed
-	perPage float64 // ns to protect one page among many, by experience
+	perPage float64 // ns to protect one page among many with writers held, by experience
 }
 
 const (
 	// Protecting at once what takes no longer than this is no pause worth
 	// sparing: waking writers up takes as long.
 	wholesaleFor = 150 * time.Microsecond
+	// Writers are held for slices of about this length.
+	sliceFor = 300 * time.Microsecond
+	// They are busy where the resolver's part of one processor is this much.
+	busyShare = 0.25
+	// Their updates are long where waiting for them took so many times as long as
+	// the slices, and this much in all: then slices cost more than they spare.
+	longTimes = 3
+	longWaits = 20 * time.Millisecond
+
 	// A call costs as much as this many pages, so smaller gaps are not left out.
-	joinedGap = 24
-	// Passes that do not shrink any more are repeated for so long, in the hope of a
-	// better one, and never for longer than the second.
-	patience    = 10 * time.Millisecond
-	maxArming   = 5 * time.Second
-	perPageNs   = 32 // a first guess at perPage
+	joinedGap   = 24
 	perCallNs   = 800
+	perPageNs   = 40 // a first guess at perPage
 	hugePageNs  = 0.1
-	aheadPiece  = 4 << 20
-	aheadOnEach = 256 << 20
+	maxPasses   = 100
+	maxArming   = 5 * time.Second
+	goingPiece  = 4 << 20 // protected by one call while writers go on
+	goingRound  = 16 << 20
+	heldPiece   = 4 << 20
+	heldOnEach  = 8 << 20 // work for which it pays to use one more processor
+	goingOnEach = 256 << 20
 )
 
 // arm protects ahead of the instant, if that is worth while, and answers what it did.
-func (g *userfault) arm(high func() uint64) (p passes, err error) {
+func (g *userfault) arm(high func() uint64, hold hold) (p passes, err error) {
 	ahead := false
 	switch g.a.opts.Arming {
 	case ArmAuto:
@@ -62,45 +85,129 @@ func (g *userfault) arm(high func() uint64) (p passes, err error) {
 	if g.armed == 0 {
 		g.startLog()
 	}
-	least, bored := g.h.Logged(), time.Time{}
-	for {
-		if err := g.protectNew(high(), false); err != nil {
-			return p, err
-		}
-		left := g.h.Logged()
-		now := time.Now()
-		switch {
-		case left <= fewPages, now.Sub(began) > maxArming:
-			return p, nil
-		case p.count == 0 || left < least*3/4:
-			least, bored = left, time.Time{}
-		case bored.IsZero():
-			least, bored = min(left, least), now
-		case left <= least, now.Sub(bored) > patience:
-			return p, nil
-		}
-		n, err := g.protectLog(false)
-		p.count++
-		p.reprotected += n
-		if err != nil {
+	c := campaign{g: g, hold: hold, passes: &p}
+	for g.wholeBlocks(high()) > g.armed {
+		if err := c.advance(g.wholeBlocks(high())); err != nil {
 			return p, err
 		}
 	}
+	for least := uint64(math.MaxUint64); p.count < maxPasses && time.Since(began) < maxArming; p.count++ {
+		left := g.h.Logged()
+		if left <= fewPages || c.busy && left >= least {
+			break
+		}
+		// Passes that do not shrink will not, unless writers are held.
+		c.busy = c.busy || left > least*3/4
+		least = min(least, left)
+		if err := c.pass(); err != nil {
+			return p, err
+		}
+	}
+	return p, nil
+}
+
+// campaign is one arming ahead.
+type campaign struct {
+	g    *userfault
+	hold hold
+	*passes
+	busy bool // writers are: hold them for slices, unless updates are long
+
+	waited, held time.Duration // in slices
+}
+
+// advance protects some more of [armed, high).
+func (c *campaign) advance(high uint64) error {
+	g := c.g
+	if c.slices() {
+		n := g.wholeBlocks(uint64(float64(sliceFor.Nanoseconds())/g.pageCost()) * pageSize)
+		return c.slice(func() error { return g.protectNew(min(high, g.armed+max(n, blockSize)), true) })
+	}
+	spent := g.spent()
+	if err := g.protectNew(min(high, g.armed+goingRound), false); err != nil {
+		return err
+	}
+	c.busy = spent.share(g.spent()) > busyShare
+	return nil
+}
+
+// pass protects what is in the log.
+func (c *campaign) pass() error {
+	if !c.slices() {
+		n, err := c.g.protectLog(math.MaxUint64, false)
+		c.reprotected += n
+		return err
+	}
+	for left := c.g.h.Logged(); left > 0; {
+		done := uint64(0)
+		if err := c.slice(func() (err error) {
+			done, err = c.g.protectLog(uint64(sliceFor.Nanoseconds())/perCallNs, true)
+			return err
+		}); err != nil {
+			return err
+		}
+		c.reprotected += done
+		if left -= min(left, done); done == 0 || !c.slices() {
+			break
+		}
+	}
+	return nil
+}
+
+// slices: hold writers for slices.
+func (c *campaign) slices() bool {
+	return c.busy && c.waited <= c.held*longTimes+longWaits
+}
+
+// slice runs do with writers held.
+func (c *campaign) slice(do func() error) error {
+	began := time.Now()
+	release, err := c.hold()
+	if err != nil {
+		return err
+	}
+	held := time.Now()
+	err = do()
+	release()
+	c.passes.slices++
+	c.waited += held.Sub(began)
+	c.held += time.Since(held)
+	return err
+}
+
+// spent is how much of the time the resolver has taken, in ticks.
+type spent struct{ ticks, resolver uint64 }
+
+func (g *userfault) spent() spent { return spent{trap.Ticks(), g.h.Stats().Spent} }
+
+// share is the resolver's part from s to now, of one processor.
+func (s spent) share(now spent) float64 {
+	return float64(now.resolver-s.resolver) / float64(max(now.ticks-s.ticks, 1))
 }
 
 // toProtect is how long it takes to protect what is not protected of high bytes.
 func (g *userfault) toProtect(high uint64) time.Duration {
-	each := g.perPage
-	if each == 0 {
-		if each = perPageNs; g.a.opts.HugePages {
-			each = hugePageNs
-		}
-	}
-	ns := each * float64(high-min(high, g.armed)) / pageSize
+	ns := g.pageCost() * float64(high-min(high, g.armed)) / pageSize
 	if g.armed > 0 {
-		ns += min(float64(g.h.Logged())*perCallNs, each*float64(g.armed)/pageSize)
+		ns += min(float64(g.h.Logged())*perCallNs, g.pageCost()*float64(g.armed)/pageSize)
 	}
 	return time.Duration(ns)
+}
+
+// pageCost is perPage, or a guess.
+func (g *userfault) pageCost() float64 {
+	switch {
+	case g.perPage > 0:
+		return g.perPage
+	case g.a.opts.HugePages:
+		return hugePageNs
+	}
+	return perPageNs
+}
+
+// wholeBlocks rounds up to blocks, within the reservation.
+func (g *userfault) wholeBlocks(n uint64) uint64 {
+	return min((n+blockSize-1)&^(blockSize-1), g.a.mem.Size())
 }
 
 // armRest protects what is left of [0, size), and answers how many pages.
@@ -109,16 +216,16 @@ func (g *userfault) toProtect(high uint64) time.Duration {
 func (g *userfault) armRest(size uint64) (pages uint64, err error) {
 	if g.armed > 0 && g.a.opts.Arming != ArmWholesale {
 		from := g.armed
-		if err := g.protectNew(size, true); err != nil {
+		if err := g.protectNew(g.wholeBlocks(size), true); err != nil {
 			return 0, err
 		}
-		n, err := g.protectLog(true)
+		n, err := g.protectLog(math.MaxUint64, true)
 		return n + (g.armed-from)/pageSize, err
 	}
 	// Everything will be protected, so the log has nothing to say.
 	g.h.StartLog()
 	g.armed = 0
-	err = g.protectNew(size, true)
+	err = g.protectNew(g.wholeBlocks(size), true)
 	return g.armed / pageSize, err
 }
 
@@ -136,71 +243,68 @@ func (g *userfault) disarm() {
 	g.h.Drain()
 }
 
-// protectNew protects [armed, high), in whole blocks.
+// protectNew protects [armed, high), whole blocks.
 func (g *userfault) protectNew(high uint64, held bool) error {
-	high = min((high+blockSize-1)&^(blockSize-1), g.a.mem.Size())
 	if high <= g.armed {
 		return nil
 	}
 	from, n := g.armed, high-g.armed
-	// The kernel's memory lock is held throughout a call: 16 MiB of small pages
-	// are a quarter of a millisecond. Huge pages take microseconds in all, less
-	// than starting a second thread; where many have been split, a call is as
-	// long as 16 MiB of small ones every eighth time.
-	piece, work, workers := uint64(16<<20), uint64(64<<20), runtime.GOMAXPROCS(0)
+	// The kernel's memory lock is held throughout a call, 50 us for 4 MiB of small
+	// pages. Huge pages take microseconds in all; where many have been split, a
+	// call is as long as one of small ones. While writers go on half of the
+	// processors are left to them.
+	piece, onEach, workers := uint64(heldPiece), uint64(heldOnEach), runtime.GOMAXPROCS(0)
 	switch {
 	case g.a.opts.HugePages:
-		piece, work = 128<<20, 4<<30
+		piece, onEach = 128<<20, 4<<30
 	case !held:
-		// Half of the processors, in pieces that spare the scheduler's attention.
-		piece, work, workers = aheadPiece, aheadOnEach, (workers+1)/2
+		piece, onEach, workers = goingPiece, goingOnEach, (workers+1)/2
 	}
 	start := time.Now()
-	err := parallel(n, piece, work, workers, func(off, n uint64) error {
+	err := parallel(n, piece, onEach, workers, func(off, n uint64) error {
 		return g.protect(from+off, n, held)
 	})
 	if err != nil {
 		return err
 	}
-	if n >= 16<<20 {
-		g.perPage = float64(time.Since(start).Nanoseconds()) / float64(n/pageSize)
+	if held && n >= heldPiece {
+		now := float64(time.Since(start).Nanoseconds()) / float64(n/pageSize)
+		// One that was interrupted half-way should not count for much.
+		g.perPage = min(now, 2*g.pageCost())/4 + g.pageCost()*3/4
 	}
 	g.armed = high
 	return nil
 }
 
-// protectLog takes what is in the log and protects it, neighbours and small
-// gaps in one call. It answers how many pages were in the log.
-func (g *userfault) protectLog(held bool) (pages uint64, err error) {
-	const longest = aheadPiece / pageSize
-	first, end := uint64(0), uint64(0)
+// protectLog takes pages out of the log, about so many at most, and protects
+// them, neighbours and small gaps in one call. It answers how many there were.
+func (g *userfault) protectLog(most uint64, held bool) (pages uint64, err error) {
+	var run struct{ first, end uint64 }
+	protect := func() {
+		if n := run.end - run.first; n > 0 && err == nil {
+			err = g.protect(run.first*pageSize, n*pageSize, held)
+			if err != nil {
+				g.h.PutBack(run.first, n)
+			}
+		}
+	}
 	for page, n := range g.h.TakeLog() {
 		pages += n
-		if end == 0 {
-			first, end = page, page+n
+		if run.end > 0 && page-run.end <= joinedGap && page+n-run.first <= goingPiece/pageSize {
+			run.end = page + n
 			continue
 		}
-		if page-end <= joinedGap && page+n-first <= longest {
-			end = page + n
-			continue
-		}
-		if err == nil {
-			err = g.protect(first*pageSize, (end-first)*pageSize, held)
-		}
+		protect()
 		if err != nil {
-			g.h.PutBack(first, end-first)
+			g.h.PutBack(page, n)
+			return pages, err
 		}
-		first, end = page, page+n
+		run.first, run.end = page, page+n
+		if pages >= most {
+			break
+		}
 	}
-	if end == 0 {
-		return pages, err
-	}
-	if err == nil {
-		err = g.protect(first*pageSize, (end-first)*pageSize, held)
-	}
-	if err != nil {
-		g.h.PutBack(first, end-first)
-	}
+	protect()
 	return pages, err
 }
 

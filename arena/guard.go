@@ -109,6 +109,7 @@ type timing struct {
 // passes is what was protected for a freeze.
 type passes struct {
 	arming      time.Duration // while writers went on
+	slices      int           // for which they were held meanwhile
 	count       int           // of passes over what was written meanwhile
 	reprotected uint64        // pages in them
 	held        uint64        // pages protected while writers were held

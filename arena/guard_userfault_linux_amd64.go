@@ -167,7 +167,7 @@ func (g *userfault) freeze(high func() uint64, hold hold) (frozen, timing, error
 		g.h.WarmUp(min(warmSlots, limit/2) - min(w, limit/2))
 	}
 
-	done, err := g.arm(high)
+	done, err := g.arm(high, hold)
 	if err != nil {
 		return nil, timing{}, errors.Join(err, tab.Unmap(), g.tidy())
 	}

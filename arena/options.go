@@ -17,9 +17,12 @@ type Options struct {
 	// guard is then some 30 times shorter for memory that no snapshot has split
 	// yet, and the first write in each 2 MiB after a snapshot dearer. Default off.
 	HugePages bool
-	// Hold holds writers off and returns what lets them go on. It is called
-	// once a snapshot, and an error of it is Snapshot's. Default: the caller
-	// sees to it that nobody writes while Snapshot runs.
+	// Hold holds writers off and returns what lets them go on. The last call of it
+	// in a snapshot holds them at the instant; there may be others before, for
+	// some hundred microseconds each, where protecting ahead needs them. Whoever is
+	// held up should get a turn before the next one. An error of it is
+	// Snapshot's. Default: the caller sees to it that nobody writes while
+	// Snapshot runs.
 	Hold func() (release func(), err error)
 	// Track keeps the protection up between snapshots, so that the pages written
 	// since the last one are known: the next snapshot then needs no pass over the

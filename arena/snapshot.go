@@ -102,6 +102,7 @@ type SnapshotStats struct {
 
 	// Arming ahead of the instant, while writers went on; zero if it was not done.
 	Arming      time.Duration // from the beginning until writers were held
+	Slices      int           // for each of which writers were held for some 300 us: they were writing at full speed
 	Passes      int           // over what was written meanwhile, after the one over everything
 	Reprotected int64         // pages that these passes protected again
 	Held        int64         // pages protected while writers were held
@@ -124,7 +125,7 @@ func (h *handle) stats() SnapshotStats {
 	return SnapshotStats{
 		Pause: h.timing.pause, Waited: h.timing.waited, Bytes: int64(h.timing.size),
 		Pages: int64(pages), Faults: int64(faults),
-		Arming: h.timing.arming, Passes: h.timing.count,
+		Arming: h.timing.arming, Slices: h.timing.slices, Passes: h.timing.count,
 		Reprotected: int64(h.timing.reprotected), Held: int64(h.timing.held),
 	}
 }

@@ -222,7 +222,7 @@ func stress(t *testing.T, g Guard, w way) {
 	}
 	rng := rand.New(rand.NewPCG(3, 3))
 	var open []pair
-	taken, passes, reprotected := 0, 0, int64(0)
+	taken, passes, slices, reprotected := 0, 0, 0, int64(0)
 	for end := time.Now().Add(*stressFor); time.Now().Before(end) && !t.Failed(); {
 		s, err := a.Snapshot()
 		if err != nil {
@@ -231,6 +231,7 @@ func stress(t *testing.T, g Guard, w way) {
 		}
 		taken++
 		passes += s.Stats().Passes
+		slices += s.Stats().Slices
 		reprotected += s.Stats().Reprotected
 		open = append(open, pair{s, want})
 		if release && rng.IntN(4) > 0 { // alone: only then is anything given back
@@ -264,8 +265,8 @@ func stress(t *testing.T, g Guard, w way) {
 	stop.Store(true)
 	wg.Wait()
 	s := a.Stats()
-	t.Logf("%v %s: %d snapshots, %d updates, %d faults, %d pages taken along, %d passes over %d pages",
-		g, w.name, taken, updates.Load(), s.Faults, s.Neighbours, passes, reprotected)
+	t.Logf("%v %s: %d snapshots, %d updates, %d faults, %d pages taken along, %d passes over %d pages, %d slices",
+		g, w.name, taken, updates.Load(), s.Faults, s.Neighbours, passes, reprotected, slices)
 	if s.PreservedPages != 0 {
 		t.Errorf("%d pages are still preserved", s.PreservedPages)
 	}

@@ -90,40 +90,40 @@ func (h *Handle) Logged() uint64 {
 }
 
 // TakeLog empties the log and gives what was in it, as ranges [page, page+n) in
-// ascending order. Pages that come in meanwhile may or may not be given. A body that ends the
-// loop leaves the rest in, but for up to 64 pages from the last one on.
+// ascending order, none longer than 64 pages. Pages that come in meanwhile may or
+// may not be given. What a body that ends the loop has not been given stays in.
 func (h *Handle) TakeLog() iter.Seq2[uint64, uint64] {
 	return func(yield func(page, n uint64) bool) {
-		r := h.r
-		for s := range (r.pages + 1<<12 - 1) >> 12 {
-			sum := word64(r.logSummary + s<<3)
-			if load64(sum) == 0 {
-				continue
-			}
-			for words := swap64(sum, 0); words != 0; words &= words - 1 {
-				word := s<<6 + ones(words&-words-1)
-				bits := swap64(word64(r.logWords+word<<3), 0)
-				add64(&r.logged, -ones(bits))
-				for first := word << 6; bits != 0; {
-					skip := ones(bits&-bits - 1)
-					bits >>= skip
-					n := ones(^bits&(bits+1) - 1) // ones at the low end
-					first += skip
-					if !yield(first, n) {
-						if words &= words - 1; words != 0 {
-							or64(sum, words)
-						}
-						return
-					}
-					if n == 64 {
-						break
-					}
-					bits >>= n
-					first += n
-				}
+		for s := range (h.r.pages + 1<<12 - 1) >> 12 {
+			if load64(word64(h.r.logSummary+s<<3)) != 0 && !h.takeWords(s, yield) {
+				return
 			}
 		}
 	}
+}
+
+// takeWords takes the words that the summary's word s stands for.
+func (h *Handle) takeWords(s uint64, yield func(page, n uint64) bool) bool {
+	r := h.r
+	sum := word64(r.logSummary + s<<3)
+	for words := swap64(sum, 0); words != 0; words &= words - 1 {
+		word := s<<6 + ones(words&-words-1)
+		bits := swap64(word64(r.logWords+word<<3), 0)
+		add64(&r.logged, -ones(bits))
+		for bits != 0 {
+			lowest := bits & -bits
+			// Adding it carries through the ones that follow, to the first zero.
+			run := bits &^ (bits + lowest)
+			bits &^= run
+			if !yield(word<<6+ones(lowest-1), ones(run)) {
+				or64(word64(r.logWords+word<<3), bits)
+				add64(&r.logged, ones(bits))
+				or64(sum, words) // one too many is harmless
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // PutBack puts [page, page+n), taken out of the log and not protected, in again.
