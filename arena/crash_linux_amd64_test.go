@@ -169,7 +169,7 @@ func TestCrashesAreThoseOfAnyProgram(t *testing.T) {
 }
 
 // A system call that writes into a protected page fails and loses what it read;
-// PrepareWrite is the way around it.
+// Pin is the way around it.
 func TestSystemCallsIntoTheArena(t *testing.T) {
 	a, err := New(Options{Guard: GuardUserfault, MaxSize: 64 << 20})
 	if err != nil {
@@ -199,11 +199,13 @@ func TestSystemCallsIntoTheArena(t *testing.T) {
 	if _, err := f.ReadAt(b, 0); !errors.Is(err, syscall.EFAULT) {
 		t.Errorf("reading into protected pages: %v, want EFAULT", err)
 	}
-	if err := a.PrepareWrite(off, 1<<20); err != nil {
+	unpin, err := a.Pin(off, 1<<20)
+	if err != nil {
 		t.Fatal(err)
 	}
+	defer unpin()
 	if _, err := f.ReadAt(b, 0); err != nil {
-		t.Errorf("reading into prepared pages: %v", err)
+		t.Errorf("reading into pinned pages: %v", err)
 	}
 	if string(b) != want {
 		t.Error("what was read differs")

@@ -20,7 +20,7 @@ import (
 	"time"
 )
 
-var stressFor = flag.Duration("stress", 0, "how long TestStress runs in each setting (default: a second, or 200 ms with -short)")
+var stressFor = flag.Duration("stress", 0, "how long TestStress runs in each setting (default: 400 ms, or 100 ms with -short)")
 
 // settings are the hostile surroundings that a fault must be resolved in. Each
 // runs in a process of its own, because GOMAXPROCS and GOGC are its own.
@@ -76,9 +76,9 @@ func TestStress(t *testing.T) {
 	}
 	d := *stressFor
 	if d == 0 {
-		d = time.Second
+		d = 400 * time.Millisecond
 		if testing.Short() {
-			d = 200 * time.Millisecond
+			d = 100 * time.Millisecond
 		}
 	}
 	for _, set := range settings {

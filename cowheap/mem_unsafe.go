@@ -23,7 +23,7 @@ type Mem struct {
 
 	pinned []func() // what PrepareWrite has pinned, to be undone on leaving
 
-	_ [54]byte // up to two cache lines: the neighbours belong to other processors
+	_ [46]byte // up to two cache lines: the neighbours belong to other processors
 }
 
 // at is the address of offset off.

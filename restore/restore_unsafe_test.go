@@ -329,7 +329,7 @@ func TestTooSmallAndCancelled(t *testing.T) {
 	}
 }
 
-func TestReleasedPagesThatWereMissingCanBePrepared(t *testing.T) {
+func TestReleasedPagesThatWereMissingCanBePinned(t *testing.T) {
 	src, _ := source(t, arena.GuardAuto)
 	a, _ := lazily(t, saved(t, src), false)
 	s, err := a.Snapshot()
@@ -344,11 +344,13 @@ func TestReleasedPagesThatWereMissingCanBePrepared(t *testing.T) {
 	}
 	defer f.Close()
 	const off = 2 << 20
-	if err := a.PrepareWrite(off, 4096); err != nil {
+	unpin, err := a.Pin(off, 4096)
+	if err != nil {
 		t.Fatal(err)
 	}
+	defer unpin()
 	if _, err := f.Read(bytesOf(a)[off : off+4096]); err != nil {
-		t.Errorf("reading into a prepared page: %v", err)
+		t.Errorf("reading into a pinned page: %v", err)
 	}
 }
 

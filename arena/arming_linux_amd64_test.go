@@ -1,0 +1,155 @@
+package arena
+
+import (
+	"bytes"
+	"os"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// While snapshots protect ahead back to back, system calls write into pinned
+// pages, within one passage through the gate each.
+func TestPinnedPagesTakeSystemCallsWhileArming(t *testing.T) {
+	fewPages = 0
+	for _, track := range []bool{false, true} {
+		var gate sync.RWMutex
+		a := userfaultArena(t, Options{Arming: ArmAhead, Track: track, Hold: func() (func(), error) {
+			gate.Lock()
+			return gate.Unlock, nil
+		}})
+		off, err := a.Alloc(1<<20, pageSize)
+		if err != nil {
+			t.Fatal(err)
+		}
+		zero, err := os.Open("/dev/zero")
+		if err != nil {
+			t.Skip(err)
+		}
+		defer zero.Close()
+		var stop atomic.Bool
+		var wg sync.WaitGroup
+		for w := range uint64(3) {
+			wg.Go(func() {
+				for i := uint64(0); !stop.Load(); i++ {
+					at := off + (i*7+w*80)%250*pageSize
+					gate.RLock()
+					unpin, err := a.Pin(at, 3*pageSize)
+					if err != nil {
+						t.Error(err)
+					} else {
+						time.Sleep(time.Microsecond) // let a pass come by
+						if _, err := zero.Read(a.mem.Bytes(at, 3*pageSize)); err != nil {
+							t.Errorf("reading into pinned pages: %v", err)
+							stop.Store(true)
+						}
+						unpin()
+					}
+					gate.RUnlock()
+					gate.RLock()
+					a.mem.Bytes(off+i%256*pageSize, 1)[0]++ // keeps the passes going
+					gate.RUnlock()
+				}
+			})
+		}
+		passes := 0
+		for end := time.Now().Add(300 * time.Millisecond); time.Now().Before(end); {
+			s := snapshot(t, a)
+			passes += s.Stats().Passes
+			s.Close()
+		}
+		stop.Store(true)
+		wg.Wait()
+		if passes == 0 {
+			t.Error("no pass was made")
+		}
+	}
+}
+
+func TestPinsAreGoneAround(t *testing.T) {
+	var p pins
+	unpin := p.pin(5*pageSize+7, pageSize)
+	p.pin(8*pageSize, 1)
+	p.pin(6*pageSize, pageSize)
+	var did, skipped []pinned
+	err := p.around(0, 16*pageSize, func(off, n uint64) error {
+		did = append(did, pinned{off / pageSize, (off + n) / pageSize})
+		return nil
+	}, func(off, n uint64) { skipped = append(skipped, pinned{off / pageSize, (off + n) / pageSize}) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(did) != 3 || did[0] != (pinned{0, 5}) || did[1] != (pinned{7, 8}) || did[2] != (pinned{9, 16}) {
+		t.Errorf("did %v", did)
+	}
+	if len(skipped) != 2 || skipped[0] != (pinned{5, 7}) || skipped[1] != (pinned{8, 9}) {
+		t.Errorf("skipped %v", skipped)
+	}
+	unpin()
+	unpin()
+	if len(p.ranges) != 2 {
+		t.Errorf("%d pins are left", len(p.ranges))
+	}
+}
+
+// A tracked arena stays armed, and the next snapshot protects only what was written.
+func TestTrackingKeepsTheSetOfWrittenPages(t *testing.T) {
+	a := userfaultArena(t, Options{Track: true, FaultPages: 1, MaxSize: 256 << 20})
+	b := alloc(t, a, 128<<20)
+	fill(b, 1)
+	snapshot(t, a).Close()
+	for range 3 {
+		for p := 0; p < 100; p++ {
+			b[p*300*pageSize] = 7
+		}
+		before := bytes.Clone(b)
+		s := snapshot(t, a)
+		if st := s.Stats(); st.Held+st.Reprotected < 100 || st.Held+st.Reprotected > 400 {
+			t.Errorf("%+v: want about 100 pages protected", st)
+		}
+		fill(b, 2)
+		got := content(t, s)
+		if !bytes.Equal(got[len(got)-len(b):], before) {
+			t.Error("the snapshot differs")
+		}
+		s.Close()
+		fill(b, 3)
+		snapshot(t, a).Close()
+	}
+}
+
+// What is written while writers are held tears the snapshot, also when everything
+// was protected before.
+func TestWritersThatAreNotHeldTearASnapshotArmedAhead(t *testing.T) {
+	var a *Arena
+	var b []byte
+	calls := 0
+	a = userfaultArena(t, Options{Arming: ArmAhead, Hold: func() (func(), error) {
+		calls++
+		return func() {}, nil
+	}})
+	b = alloc(t, a, 1<<20)
+	fill(b, 1)
+	var stop atomic.Bool
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for v := byte(0); !stop.Load(); v++ {
+			fill(b, v)
+		}
+	})
+	torn := 0
+	for end := time.Now().Add(200 * time.Millisecond); time.Now().Before(end); {
+		s, err := a.Snapshot()
+		if err != nil {
+			torn++
+			continue
+		}
+		s.Close()
+	}
+	stop.Store(true)
+	wg.Wait()
+	if torn == 0 {
+		t.Error("no snapshot was torn")
+	}
+}
