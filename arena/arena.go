@@ -45,6 +45,10 @@ type registry struct {
 	taken   uint64
 	last    timing
 	worst   timing // the longest pause and the longest wait, each by itself
+	sum     struct {
+		passes
+		ahead uint64 // snapshots with any
+	}
 }
 
 // New makes an empty arena. It fails with ErrNotSupported, and says why and

@@ -5,8 +5,6 @@ import (
 	"math"
 	"runtime"
 	"time"
-
-	"github.com/cowheap/cowheap/internal/trap"
 )
 
 // Arming: how all of the memory comes to be protected at an instant.
@@ -111,8 +109,6 @@ type campaign struct {
 	g    *userfault
 	hold hold
 	*passes
-	busy bool // writers are: hold them for slices, unless updates are long
-
 	waited, held time.Duration // in slices
 }
 
@@ -173,16 +169,6 @@ func (c *campaign) slice(do func() error) error {
 	c.waited += held.Sub(began)
 	c.held += time.Since(held)
 	return err
-}
-
-// spent is how much of the time the resolver has taken, in ticks.
-type spent struct{ ticks, resolver uint64 }
-
-func (g *userfault) spent() spent { return spent{trap.Ticks(), g.h.Stats().Spent} }
-
-// share is the resolver's part from s to now, of one processor.
-func (s spent) share(now spent) float64 {
-	return float64(now.resolver-s.resolver) / float64(max(now.ticks-s.ticks, 1))
 }
 
 // toProtect is how long it takes to protect what is not protected of high bytes.

@@ -90,12 +90,21 @@ type guard interface {
 type frozen interface {
 	// readAt fills p with the bytes from off on; the caller keeps to the size.
 	readAt(p []byte, off uint64) error
+	// ahead preserves some pages that nobody has written yet, if that pays. It
+	// answers when to call it again, a negative time for never.
+	ahead() (again time.Duration)
 	// release says that [off, off+n) will not be read again.
 	release(off, n uint64)
-	// cost is how many pages are preserved for it and how many faults it took.
-	cost() (pages, faults uint64)
+	cost() cost
 	// close is called under the arena's mu when nobody reads any more.
 	close() error
+}
+
+// cost is what a snapshot has cost until now.
+type cost struct {
+	pages  uint64 // preserved for it
+	ahead  uint64 // of them, before anybody wrote to them
+	faults uint64
 }
 
 // timing is how long a freeze held writers.
@@ -113,4 +122,5 @@ type passes struct {
 	count       int           // of passes over what was written meanwhile
 	reprotected uint64        // pages in them
 	held        uint64        // pages protected while writers were held
+	busy        bool          // writers lost much of their time to it
 }

@@ -111,7 +111,9 @@ func (c *copied) readAt(p []byte, off uint64) error {
 
 func (c *copied) release(off, n uint64) {}
 
-func (c *copied) cost() (pages, faults uint64) { return c.mem.Size() / pageSize, 0 }
+func (c *copied) ahead() time.Duration { return -1 }
+
+func (c *copied) cost() cost { return cost{pages: c.mem.Size() / pageSize} }
 
 func (c *copied) close() error {
 	g := c.g

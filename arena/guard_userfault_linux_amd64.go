@@ -18,11 +18,11 @@ import (
 // # Reading a page of an open snapshot
 //
 // A page as of snapshot s is the entry in the oldest layer not older than s that
-// has one, else the live page. A reader copies the live page first, then loads
-// the chain and looks: no layer has an entry, and the copy is good, because
-// whoever lifted the protection would have published before; one has, and its
-// slot is read. It never waits. Entries are never taken out of a layer that an
-// open snapshot reads through, so what was found stays.
+// has one, else the live page. A reader that finds no entry copies the live page,
+// then loads the chain and looks again: no layer has an entry, and the copy is
+// good, because whoever lifted the protection would have published before; one
+// has, and its slot is read. It never waits. Entries are never taken out of a layer
+// that an open snapshot reads through, so what was found stays.
 //
 // # Layers
 //
@@ -53,6 +53,8 @@ type userfault struct {
 	owner      any // of the file that missing pages come from
 
 	overruns atomic.Uint64
+	copied   atomic.Uint64 // pages preserved ahead
+	clock    clock
 	keeper   sync.WaitGroup
 }
 
@@ -62,9 +64,11 @@ type layer struct {
 	tab  *trap.Table
 	seq  uint64
 	open bool        // under Arena.mu: the snapshot has not been closed
+	busy bool        // writers were, when it was armed
 	bare bool        // it never had a snapshot, see supersede
 	void atomic.Bool // given up: what is read through it is wrong
 
+	copying
 	gone          bool   // under userfault.readers: the table has been unmapped
 	pages, faults uint64 // what it counted until then; read only if gone
 
@@ -95,7 +99,7 @@ func newUserfault(a *Arena) (_ guard, err error) {
 			return nil, fmt.Errorf("huge pages with guard userfault: %w: %w", ErrNotSupported, err)
 		}
 	}
-	g := &userfault{a: a}
+	g := &userfault{a: a, clock: startClock()}
 	g.chain.Store(&[]*layer{})
 	if g.fd, err = uffd.Open(userfaultFeatures); err != nil {
 		return nil, fmt.Errorf("guard userfault: %w", err)
@@ -182,7 +186,7 @@ func (g *userfault) freeze(high func() uint64, hold hold) (frozen, timing, error
 		release()
 		return nil, timing{}, errors.Join(err, g.tidy())
 	}
-	l := &layer{g: g, tab: tab, seq: g.seq, open: true}
+	l := &layer{g: g, tab: tab, seq: g.seq, open: true, busy: done.busy}
 	// From here on resolvers publish in tab. Raising says that nobody should;
 	// after Drain nobody is left who has seen the table before.
 	tab.Raise()
@@ -345,25 +349,20 @@ func (l *layer) readAt(p []byte, off uint64) error {
 	first, end := off/pageSize, (off+uint64(len(p))+pageSize-1)/pageSize
 	g.readers.RLock()
 	defer g.readers.RUnlock()
-	// A damaged file is an error here; touching the page would be a crash.
-	if err := g.bringIn(first, end-first); err != nil {
-		return err
-	}
-	copy(p, g.a.mem.Bytes(off, uint64(len(p))))
-	delay()
-	// The copy comes before the load (on amd64 loads keep their order): what is
-	// preserved from here on was whole when it was copied.
-	chain := *g.chain.Load()
-	for len(chain) > 0 && chain[0] != l {
-		chain = chain[1:]
-	}
-	for page := first; page < end; page++ {
-		delay()
-		for _, c := range chain {
-			if slot, ok := c.tab.Slot(page); ok {
-				copyOverlap(p, off, g.h.SlotBytes(slot), page*pageSize)
+	for page := first; page < end; {
+		if content, ok := l.slot(page); ok {
+			copyOverlap(p, off, content, page*pageSize)
+			page++
+			continue
+		}
+		from := page
+		for page++; page < end; page++ {
+			if _, ok := l.slot(page); ok {
 				break
 			}
+		}
+		if err := l.readLive(p, off, from, page); err != nil {
+			return err
 		}
 	}
 	// A slot is taken away only after one of these marks was set, so if neither
@@ -372,6 +371,40 @@ func (l *layer) readAt(p []byte, off uint64) error {
 		return ErrOverrun
 	}
 	return nil
+}
+
+// readLive reads those of the pages [first, end) that p, which stands at off, has
+// a part in, from the live memory, as long as nobody has preserved them.
+func (l *layer) readLive(p []byte, off, first, end uint64) error {
+	// A damaged file is an error here; touching the page would be a crash.
+	if err := l.g.bringIn(first, end-first); err != nil {
+		return err
+	}
+	copyOverlap(p, off, l.g.a.mem.Bytes(first*pageSize, (end-first)*pageSize), first*pageSize)
+	delay()
+	// The copy comes before the look at the tables (on amd64 loads keep their order):
+	// what is preserved from here on was whole when it was copied.
+	for page := first; page < end; page++ {
+		delay()
+		if content, ok := l.slot(page); ok {
+			copyOverlap(p, off, content, page*pageSize)
+		}
+	}
+	return nil
+}
+
+// slot is where page stands as of l, if somebody has preserved it.
+func (l *layer) slot(page uint64) (content []byte, ok bool) {
+	chain := *l.g.chain.Load()
+	for len(chain) > 0 && chain[0] != l {
+		chain = chain[1:]
+	}
+	for _, c := range chain {
+		if slot, ok := c.tab.Slot(page); ok {
+			return l.g.h.SlotBytes(slot), true
+		}
+	}
+	return nil, false
 }
 
 // copyOverlap copies the part of src, which stands at srcOff, that lies within
@@ -412,13 +445,13 @@ func (l *layer) release(off, n uint64) {
 	}
 }
 
-func (l *layer) cost() (pages, faults uint64) {
+func (l *layer) cost() cost {
 	l.g.readers.RLock()
 	defer l.g.readers.RUnlock()
 	if l.gone {
-		return l.pages, l.faults
+		return cost{l.pages, l.copied.Load(), l.faults}
 	}
-	return l.tab.Preserved(), l.tab.Faults()
+	return cost{l.tab.Preserved(), l.copied.Load(), l.tab.Faults()}
 }
 
 // close is called with Arena.mu held, when no reader of this snapshot is left.

@@ -44,6 +44,12 @@ func (a *Arena) Snapshot() (*Snapshot, error) {
 	a.last = t
 	a.worst.pause = max(a.worst.pause, t.pause)
 	a.worst.waited = max(a.worst.waited, t.waited)
+	if t.arming > 0 {
+		a.sum.ahead++
+		a.sum.slices += t.slices
+		a.sum.count += t.count
+		a.sum.reprotected += t.reprotected
+	}
 	a.open[h] = struct{}{}
 	a.reg.Unlock()
 	s := &Snapshot{h: h}
@@ -121,10 +127,10 @@ func (h *handle) stats() SnapshotStats {
 	if h.f == nil {
 		return h.cost
 	}
-	pages, faults := h.f.cost()
+	c := h.f.cost()
 	return SnapshotStats{
 		Pause: h.timing.pause, Waited: h.timing.waited, Bytes: int64(h.timing.size),
-		Pages: int64(pages), Faults: int64(faults),
+		Pages: int64(c.pages), Faults: int64(c.faults), Ahead: int64(c.ahead),
 		Arming: h.timing.arming, Slices: h.timing.slices, Passes: h.timing.count,
 		Reprotected: int64(h.timing.reprotected), Held: int64(h.timing.held),
 	}

@@ -20,11 +20,23 @@ type Stats struct {
 	Faults     int64 // first writes resolved
 	Idle       int64 // of them: no snapshot needed the page any more
 	Neighbours int64 // pages preserved along with one that faulted
-	Prepared   int64 // pages preserved by PrepareWrite
+	Prepared   int64 // pages preserved by PrepareWrite and Pin
+	Ahead      int64 // pages preserved in bulk while a snapshot was streamed
 	Overruns   int64 // snapshots given up for want of room
 
 	LastPause, WorstPause   time.Duration // writers were held
 	LastWaited, WorstWaited time.Duration // before it, for those that were running
+
+	// What the resolver goes by when it decides how many pages a fault takes along,
+	// as it measured them: a lift is dear while other threads of the process run.
+	LiftCost, CopyCost time.Duration // of one lift, and of copying one page
+	FaultTime          time.Duration // that writers have spent in the resolver, all together
+
+	ArmedAhead  int64 // snapshots that were armed ahead of the instant
+	Slices      int64 // for which writers were held meanwhile
+	Passes      int64 // over what was written meanwhile
+	Reprotected int64 // pages that these protected again
+	Dirty       int64 // pages written since the last snapshot, at most; with Options.Track or a snapshot open
 
 	// A lazy restore: pages of the image that are in, and all of them. The same
 	// when it is finished, both 0 where there was none.
@@ -61,6 +73,8 @@ func (a *Arena) Stats() Stats {
 		WorstPause:  a.worst.pause,
 		WorstWaited: a.worst.waited,
 	}
+	s.ArmedAhead, s.Slices = int64(a.sum.ahead), int64(a.sum.slices)
+	s.Passes, s.Reprotected = int64(a.sum.count), int64(a.sum.reprotected)
 	a.guard.stats(&s)
 	return s
 }

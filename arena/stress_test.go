@@ -49,6 +49,8 @@ var ways = []way{
 	{name: "ahead-single", opts: Options{Arming: ArmAhead, FaultPages: 1}},
 	{name: "ahead-released", opts: Options{Arming: ArmAhead, FaultPages: 1}, release: true},
 	{name: "tracked", opts: Options{Arming: ArmAhead, Track: true}},
+	{name: "streamed", opts: Options{Preserving: PreserveAhead, FaultPages: 1}, release: true},
+	{name: "ahead-streamed", opts: Options{Arming: ArmAhead, Preserving: PreserveAhead}},
 	{name: "tracked-single", opts: Options{Track: true, FaultPages: 1}, release: true},
 }
 
@@ -191,6 +193,9 @@ func stress(t *testing.T, g Guard, w way) {
 		want []byte
 	}
 	check := func(p pair) {
+		if o.Preserving == PreserveAhead {
+			defer p.s.Stream()()
+		}
 		got := make([]byte, p.s.Size())
 		piece := len(got)
 		if release {

@@ -72,6 +72,7 @@ func (s *Snapshot) WriteTo(w io.Writer) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
+	defer s.s.Stream()()
 	c := &counter{w: w}
 	_, err = checkpoint.Write(context.Background(), c, readOnly{s.s}, checkpoint.WriteOptions{
 		ID: s.id, Roots: roots, Progress: s.h.opts.Progress,
@@ -108,6 +109,7 @@ func (s *Snapshot) save(ctx context.Context, src checkpoint.Source) (checkpoint.
 	if err != nil {
 		return checkpoint.Info{}, err
 	}
+	defer s.s.Stream()()
 	info, err := s.h.dir.Save(ctx, src, checkpoint.WriteOptions{
 		ID: s.id, Roots: roots, Progress: s.h.opts.Progress,
 	})

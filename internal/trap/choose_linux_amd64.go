@@ -58,6 +58,8 @@ func (r *Range) choose(t *Table, page uint64) (first, end uint64) {
 	n, faults := r.hinted(page)
 	if force := load64(&r.force); force != 0 {
 		n, first = force, page&^(force-1)
+	} else if all := load64(&r.blocks); all > n {
+		n, first = all, page&^(all-1)
 	} else if n > 1 {
 		first = page
 	} else {

@@ -38,7 +38,8 @@ type Range struct {
 	logWords   uint64 // address of a bit for each page
 	logSummary uint64 // address of a bit for each word of it
 	logged     uint64 // bits set
-	_          [1]uint64
+
+	blocks uint64 // pages a fault takes at least, because everything is being preserved
 
 	// The pool of slots; one cache line a hot word.
 	slots   uint64 // address of slot 0

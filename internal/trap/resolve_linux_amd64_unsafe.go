@@ -177,15 +177,16 @@ func (r *Range) mayRepeat(page uint64) bool {
 	return v&(1<<14-1) < repeatsForPanic
 }
 
-// hasRoom: taking n pages along does not bring an overrun nearer that the
-// pages alone might not reach.
+// hasRoom: preserving n pages that nobody has written yet does not bring an
+// overrun nearer that might not come without. A low mark is set where several
+// snapshots are open.
 //
 //go:nosplit
 //go:norace
 //go:nocheckptr
 func (r *Range) hasRoom(t *Table, n uint64) bool {
 	limit := load64(&r.limit)
-	return limit >= t.pages || load64(&r.used)+n <= limit-limit/4
+	return limit >= t.pages && load64(&r.low) == 0 || load64(&r.used)+n <= limit-limit/4
 }
 
 //go:nosplit

@@ -1,0 +1,93 @@
+package arena
+
+import (
+	"runtime"
+	"sync/atomic"
+	"time"
+)
+
+// Preserving ahead: while a snapshot is being streamed, its pages are copied
+// into slots before anybody writes to them, at the speed of memory.
+//
+// It does not pay where writes are rare: a page that is streamed before it is
+// written costs nothing at all. It pays where writers lose their time in faults
+// anyway, because a fault costs as much as copying twenty pages, and lifting
+// two megabytes as much as lifting one page. And then faults take blocks along,
+// since all of it will be copied.
+//
+// Which of the two it is, is found out as the ski renter does: when the writers
+// have lost as much as copying everything costs, or are losing more than half of
+// a processor, everything is copied.
+
+const (
+	// aheadRound is copied with arming locked out.
+	aheadRound = 16 << 20
+	// aheadBlocks is how many pages a fault takes meanwhile.
+	aheadBlocks = 64
+	// aheadOnEach is work for which it pays to use one more processor.
+	aheadOnEach = 8 << 20
+	// aheadShare of one processor lost is reason enough.
+	aheadShare = 0.5
+	// Load is looked at so often.
+	aheadLook = time.Millisecond
+	// copyFactor is what preserving a page ahead costs beside its copy.
+	copyFactor = 2
+)
+
+// copying is how far preserving ahead a layer's snapshot has come. One goroutine
+// at a time.
+type copying struct {
+	begun  bool
+	next   uint64 // offset
+	since  spent  // when the snapshot began to be streamed
+	last   spent
+	copied atomic.Uint64 // pages
+}
+
+// ahead is called while the snapshot is streamed.
+func (l *layer) ahead() (again time.Duration) {
+	g, c := l.g, &l.copying
+	switch {
+	case g.a.opts.Preserving == PreserveOnWrite || l.void.Load():
+		return -1
+	case !c.begun && !c.pays(l):
+		return aheadLook
+	}
+	if !g.a.mu.TryLock() {
+		return aheadLook // a snapshot is being taken
+	}
+	defer g.a.unlock()
+	c.begun = true
+	g.h.TakeBlocks(aheadBlocks)
+	defer g.h.TakeBlocks(0)
+	end := min(c.next+aheadRound, l.tab.Pages()*pageSize)
+	var full atomic.Bool
+	// Half of the processors are left to the writers.
+	_ = parallel(end-c.next, blockSize, aheadOnEach, (runtime.GOMAXPROCS(0)+1)/2, func(off, n uint64) error {
+		if !full.Load() {
+			k, ok := g.h.PreserveAhead((c.next+off)/pageSize, n/pageSize)
+			c.copied.Add(k)
+			g.copied.Add(k)
+			full.Store(!ok)
+		}
+		return nil
+	})
+	if c.next = end; c.next < l.tab.Pages()*pageSize && !full.Load() {
+		return 0
+	}
+	return -1
+}
+
+// pays decides whether to begin.
+func (c *copying) pays(l *layer) bool {
+	g := l.g
+	now := g.spent()
+	if c.since == (spent{}) {
+		c.since, c.last = now, now
+		return g.a.opts.Preserving == PreserveAhead || l.busy
+	}
+	share := c.last.share(now)
+	c.last = now
+	all := l.tab.Pages() * g.h.Stats().CopyTicks * copyFactor
+	return share > aheadShare || now.resolver-c.since.resolver > all
+}
