@@ -97,6 +97,9 @@ func (hm *heapModel) options(t *rapid.T) {
 		Lazy:         hm.guard == arena.GuardUserfault && rapid.Bool().Draw(t, "Lazy"),
 		NoPrefetch:   rapid.Bool().Draw(t, "NoPrefetch"),
 		HugePages:    rapid.IntRange(0, 3).Draw(t, "HugePages") == 0,
+		Track:        rapid.Bool().Draw(t, "Track"),
+		Arming:       rapid.SampledFrom([]arena.Arming{arena.ArmAuto, arena.ArmWholesale, arena.ArmAhead}).Draw(t, "Arming"),
+		Preserving:   rapid.SampledFrom([]arena.Preserving{arena.PreserveAuto, arena.PreserveOnWrite, arena.PreserveAhead}).Draw(t, "Preserving"),
 		Seed:         rapid.Uint64Range(0, 1).Draw(t, "Seed"),
 	}
 }

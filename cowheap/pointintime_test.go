@@ -24,7 +24,7 @@ var pointInTimeFor = flag.Duration("pointintime.for", 200*time.Millisecond, "how
 func TestPointInTime(t *testing.T) {
 	if childTask() != "" {
 		// The parts of a child are not parallel: each wants the processors.
-		t.Run("transfers", func(t *testing.T) { eachHeapGuard(t, transfersAddUp) })
+		t.Run("transfers", func(t *testing.T) { eachHeapGuard(t, transfersAddUpArmed) })
 		t.Run("lazy reads", lazyReadsAreRight)
 		return
 	}
@@ -225,6 +225,23 @@ func content(h *Heap) []byte {
 type watched struct {
 	*Snapshot
 	copied []byte
+}
+
+// transfersAddUpArmed arms in every way that the guard has.
+func transfersAddUpArmed(t *testing.T, o *Options) {
+	if o.Guard != arena.GuardUserfault {
+		transfersAddUp(t, o)
+		return
+	}
+	for _, arming := range []arena.Arming{arena.ArmWholesale, arena.ArmAhead} {
+		for _, track := range []bool{false, true} {
+			t.Run(fmt.Sprint(arming, " track ", track), func(t *testing.T) {
+				o := *o
+				o.Arming, o.Track = arming, track
+				transfersAddUp(t, &o)
+			})
+		}
+	}
 }
 
 // transfersAddUp takes snapshots back to back while writers move money.

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/cowheap/cowheap/checkpoint"
+
+	"github.com/cowheap/cowheap/arena"
 )
 
 // library is what is restored lazily.
@@ -119,6 +121,7 @@ func lazyReadsAreRight(t *testing.T) {
 	opened, snapshots, missing := 0, 0, int64(0)
 	for end := time.Now().Add(*pointInTimeFor); time.Now().Before(end) && !t.Failed(); opened++ {
 		o.NoPrefetch = opened%2 == 0
+		o.Arming, o.Track = arena.Arming(opened/2%3), opened/6%2 == 0
 		h := have[*Heap](t)(Open(dir, o))
 		var early *Snapshot // open all the time
 		if rng.IntN(2) == 0 {
