@@ -10,10 +10,13 @@ import (
 
 // Case is one question, put to several variants in turns.
 type Case struct {
-	Name     string
-	About    string // one line
-	Size     size   // bytes that it works on by default
-	Quick    size   // with -quick
+	Name  string
+	About string // one line
+	Size  size   // bytes that it works on by default
+	Quick size   // with -quick
+	// Rounds is how many there are by default where a round takes minutes. Such
+	// a case warms up by itself. 0: five, after one that is thrown away.
+	Rounds   int
 	Variants []Variant
 	Bounds   []Bound
 	// Open gets ready what the variants share. It fails with an error that is
@@ -30,8 +33,9 @@ type Variant struct {
 
 // Setup is what a case is opened with.
 type Setup struct {
-	Size int64  // bytes, a multiple of 2 MiB
-	Dir  string // directory for files, the case's own until it is closed
+	Size  int64  // bytes, a multiple of 2 MiB
+	Dir   string // directory for files, the case's own until it is closed
+	Quick bool   // the figures mean nothing: whatever takes time may be cut short
 }
 
 // Bench is an open case. One goroutine calls its methods.
@@ -105,8 +109,13 @@ func (c *Case) check() error {
 		}
 	}
 	for _, b := range c.Bounds {
-		if unit[b.Left] == "" || unit[b.Left] != unit[b.Right] {
-			errs = append(errs, fmt.Errorf("%s: bound %v compares %q with %q", c.Name, b, unit[b.Left], unit[b.Right]))
+		if unit[b.Left] == "" {
+			errs = append(errs, fmt.Errorf("%s: bound %v is on nothing", c.Name, b))
+		}
+		for _, right := range b.rights() {
+			if unit[b.Left] != unit[right] {
+				errs = append(errs, fmt.Errorf("%s: bound %v compares %q with %q", c.Name, b, unit[b.Left], unit[right]))
+			}
 		}
 	}
 	if c.Size < minSize || c.Quick < minSize {

@@ -5,6 +5,7 @@
 //	go run ./bench pause fault           runs two of them
 //	go run ./bench -json -size 1GiB all  runs all; one JSON object a line
 //	go run ./bench -only busy fault      measures some variants of one
+//	go run ./bench -only uniform/1 -rounds 5 checkpoint-tax
 //	go run ./bench -quick -rounds 1 all  small sizes: does everything still run?
 //
 // The words:
@@ -14,14 +15,14 @@
 //   - A figure is the median over the rounds. Figures in absolute terms move from
 //     machine to machine; the ratio of two variants of one run is what to keep.
 //   - The reference of a variant is the variant that its ratio is taken to.
-//   - A Bound is what the ratio of two variants should be. A missed one is
-//     printed and is no failure of the program.
+//   - A Bound is what the ratio of two variants should be, or a variant's own
+//     figure. A missed one is printed and is no failure of the program.
 //
 // What holds for every case:
 //
 //  1. A round before the first is thrown away, so that memory, files and code are
-//     warm. On a virtual machine the first touch ever of a page costs some 10 us,
-//     whatever does it.
+//     warm; a case whose rounds take minutes warms up by itself. On a virtual machine
+//     the first touch ever of a page costs some 10 us, whatever does it.
 //  2. The garbage collector is off while something is measured, and runs in
 //     between. What a collection costs beside an arena is not measured here.
 //  3. What a variant needs before the clock starts (filling memory, lifting old

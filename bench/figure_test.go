@@ -66,6 +66,12 @@ func TestBoundsAreHeldAgainstMedians(t *testing.T) {
 		{Bound{"b", "<", 1, "b"}, "bound: b < b: 1.00 missed"},
 		{Bound{"a", "<", 1, "none"}, "bound: a < none: not measured"},
 		{Bound{"gone", "<", 1, "a"}, "bound: gone < a: not measured"},
+		{Bound{"a", "<=", 5000, ""}, "bound: a <= 5,000: 12.00 ok"},
+		{Bound{"a", "<=", 11, ""}, "bound: a <= 11.00: 12.00 missed"},
+		{Bound{"none", "<=", 11, ""}, "bound: none <= 11.00: not measured"},
+		{Bound{"a", "<=", 1.2, leastOf([]string{"a", "b"})}, "bound: a <= 1.2 x least of a, b: 1.20 ok"},
+		{Bound{"b", "<=", 1, leastOf([]string{"a", "b"})}, "bound: b <= least of a, b: 1.00 ok"},
+		{Bound{"a", "<=", 1.2, leastOf([]string{"b", "none"})}, "bound: a <= 1.2 x least of b, none: not measured"},
 	} {
 		if got := c.bound.judge(figures).String(); got != c.want {
 			t.Errorf("%q, want %q", got, c.want)
@@ -84,5 +90,14 @@ func TestSampleIsDistinctAndAlwaysTheSame(t *testing.T) {
 	slices.Sort(b)
 	if got := len(slices.Compact(b)); got != 250 || b[249] >= 1000 {
 		t.Errorf("%d distinct pages up to %d", got, b[249])
+	}
+}
+
+func TestBoundIsWithinWhatAllItsVariantsContain(t *testing.T) {
+	b := Bound{"auto/1", "<=", 1, leastOf([]string{"ahead/1", "fork/1"})}
+	for text, want := range map[string]bool{"": true, "/1": true, "a": false, "auto": false, "fork": false, "least": false} {
+		if got := b.within(text); got != want {
+			t.Errorf("within %q: %v, want %v", text, got, want)
+		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strconv"
 )
 
 func main() {
@@ -32,8 +33,8 @@ const minRounds = 5
 type settings struct {
 	json   bool
 	quick  bool
-	size   size // 0: each case's own
-	rounds int
+	size   size   // 0: each case's own
+	rounds int    // 0: each case's own
 	only   string // variants whose names contain it
 	dir    string // for files; "": the system's for temporary files
 }
@@ -82,7 +83,7 @@ func (s *settings) parse(args []string, stderr io.Writer) (names []string, err e
 	set.BoolVar(&s.json, "json", false, "print one JSON object a variant and line")
 	set.BoolVar(&s.quick, "quick", false, "small sizes and no warm-up: see whether everything runs; the figures mean nothing")
 	set.Var(&s.size, "size", "`bytes` of memory a case works on, such as 64MiB or 10GiB (default: the case's own)")
-	set.IntVar(&s.rounds, "rounds", minRounds, "measurements of each variant")
+	set.Func("rounds", "`number` of measurements of each variant (default 5, fewer where a round takes minutes)", s.setRounds)
 	set.StringVar(&s.only, "only", "", "measure only variants whose names contain `text`")
 	set.StringVar(&s.dir, "dir", "", "where checkpoints are written (default: the directory for temporary files)")
 	set.Usage = func() {
@@ -100,12 +101,17 @@ func (s *settings) parse(args []string, stderr io.Writer) (names []string, err e
 		args = set.Args()[1:]
 	}
 	switch {
-	case s.rounds < 1:
-		return nil, fmt.Errorf("-rounds %d: want at least 1", s.rounds)
-	case s.rounds < minRounds && !s.quick:
+	case 0 < s.rounds && s.rounds < minRounds && !s.quick:
 		return nil, fmt.Errorf("-rounds %d: a median wants at least %d; -quick allows fewer", s.rounds, minRounds)
 	case s.size != 0 && s.size < minSize:
 		return nil, fmt.Errorf("-size %v: want at least %v", s.size, size(minSize))
 	}
 	return names, nil
+}
+
+func (s *settings) setRounds(text string) (err error) {
+	if s.rounds, err = strconv.Atoi(text); err == nil && s.rounds < 1 {
+		err = errors.New("want at least 1")
+	}
+	return err
 }

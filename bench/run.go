@@ -34,11 +34,22 @@ func (r *run) size() size {
 	return r.c.Size
 }
 
+// rounds is how many count.
+func (r *run) rounds() int {
+	switch {
+	case r.settings.rounds != 0:
+		return r.settings.rounds
+	case r.c.Rounds != 0:
+		return r.c.Rounds
+	}
+	return minRounds
+}
+
 // measure runs all rounds. A case that cannot be opened for want of support is
 // a report in which everything is skipped. A cancelled ctx ends it after the
 // measurement under way, with ctx's error.
 func (r *run) measure(ctx context.Context) (report *Report, err error) {
-	report = &Report{Case: r.c, Size: size(r.size().blocks()), Rounds: r.settings.rounds, Quick: r.settings.quick}
+	report = &Report{Case: r.c, Size: size(r.size().blocks()), Rounds: r.rounds(), Quick: r.settings.quick}
 	for _, v := range r.c.Variants {
 		if strings.Contains(v.Name, r.settings.only) {
 			report.Figures = append(report.Figures, &Figure{Variant: v})
@@ -55,7 +66,7 @@ func (r *run) measure(ctx context.Context) (report *Report, err error) {
 	defer r.progress.clear()
 
 	r.progress.say("%s: getting ready", r.c.Name)
-	bench, err := r.c.Open(Setup{Size: int64(report.Size), Dir: dir})
+	bench, err := r.c.Open(Setup{Size: int64(report.Size), Dir: dir, Quick: report.Quick})
 	if errors.Is(err, errors.ErrUnsupported) {
 		for _, f := range report.Figures {
 			f.Skipped = err
@@ -70,29 +81,29 @@ func (r *run) measure(ctx context.Context) (report *Report, err error) {
 			err = errors.Join(err, fmt.Errorf("closing: %w", e))
 		}
 	}()
-	if err := r.rounds(ctx, bench, report.Figures); err != nil {
+	if err := r.turns(ctx, bench, report.Figures); err != nil {
 		return nil, err
 	}
 	for _, b := range r.c.Bounds {
-		if strings.Contains(b.Left, r.settings.only) && strings.Contains(b.Right, r.settings.only) {
+		if b.within(r.settings.only) {
 			report.Verdicts = append(report.Verdicts, b.judge(report.Figures))
 		}
 	}
 	return report, nil
 }
 
-// rounds measures every variant once a round. What the machine does besides
+// turns measures every variant once a round. What the machine does besides
 // changes by the second, so variants that are to be compared stand close to one
 // another in time; and each round starts with another one, so that none always
 // comes first after the pause for printing.
-func (r *run) rounds(ctx context.Context, bench Bench, figures []*Figure) error {
+func (r *run) turns(ctx context.Context, bench Bench, figures []*Figure) error {
 	defer debug.SetMemoryLimit(debug.SetMemoryLimit(math.MaxInt64))
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	first := 0 // the round to be thrown away
-	if r.settings.quick {
+	if r.settings.quick || r.c.Rounds != 0 {
 		first = 1
 	}
-	for round := first; round <= r.settings.rounds; round++ {
+	for round := first; round <= r.rounds(); round++ {
 		for i := range figures {
 			f := figures[(i+round)%len(figures)]
 			if f.Skipped != nil {
@@ -104,7 +115,7 @@ func (r *run) rounds(ctx context.Context, bench Bench, figures []*Figure) error 
 			if round == 0 {
 				r.progress.say("%s: warming up: %s", r.c.Name, f.Variant.Name)
 			} else {
-				r.progress.say("%s: round %d of %d: %s", r.c.Name, round, r.settings.rounds, f.Variant.Name)
+				r.progress.say("%s: round %d of %d: %s", r.c.Name, round, r.rounds(), f.Variant.Name)
 			}
 			runtime.GC()
 			reading, err := bench.Measure(f.Variant.Name)

@@ -190,3 +190,21 @@ func TestInterruptEndsTheRun(t *testing.T) {
 		t.Errorf("error %v after %d measurements, closed %d times", err, len(s.calls), s.closed)
 	}
 }
+
+func TestCaseWithLongRoundsHasFewAndNoneIsThrownAway(t *testing.T) {
+	for rounds, want := range map[string]int{"": 2, "7": 7} {
+		s, all := newScripted(steady)
+		all[0].Rounds = 2
+		args := []string{"script"}
+		if rounds != "" {
+			args = append(args, "-rounds", rounds)
+		}
+		out, err := invoke(t, all, args...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(s.calls) != 3*want || !strings.Contains(out, fmt.Sprintf("%d rounds", want)) {
+			t.Errorf("-rounds %q: %d measurements\n%s", rounds, len(s.calls), out)
+		}
+	}
+}
