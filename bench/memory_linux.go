@@ -68,6 +68,29 @@ func hugeBytes(b []byte) (int, error) {
 	return total, lines.Err()
 }
 
+// needMemory is nil if so many bytes are to be had: without them the system would
+// end some process, perhaps not this one.
+func needMemory(bytes int64) error {
+	info, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return nil // no /proc, no check
+	}
+	for line := range strings.Lines(string(info)) {
+		amount, ok := strings.CutPrefix(line, "MemAvailable:")
+		if !ok {
+			continue
+		}
+		kib, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(amount), " kB"), 10, 64)
+		if err != nil {
+			return fmt.Errorf("reading /proc/meminfo: %w", err)
+		}
+		if have := kib << 10; have < bytes {
+			return fmt.Errorf("%d MiB of memory are to be had, and this needs %d: %w", have/mib, bytes/mib, errors.ErrUnsupported)
+		}
+	}
+	return nil
+}
+
 // checkProtected fails unless exactly so many pages of mem are write-protected.
 func checkProtected(mem *region, want int) error {
 	pagemap, err := uffd.OpenPagemap()

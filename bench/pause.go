@@ -19,7 +19,8 @@ package main
 //   - copy: a memcpy of the state on one processor, into memory that is there.
 //
 // Not measured: what writers pay afterwards (see fault), and waiting for writers
-// to get to the gate.
+// to get to the gate. See pause_loaded.go for the variants /loaded, in which
+// somebody writes meanwhile.
 
 const (
 	pauseUserfault4K     = "userfault/4k"
@@ -36,7 +37,7 @@ const (
 )
 
 func pauseCase() *Case {
-	return &Case{
+	c := &Case{
 		Name:  "pause",
 		About: "how long writers are held by freezing an instant",
 		Size:  1 * gib,
@@ -58,4 +59,9 @@ func pauseCase() *Case {
 		},
 		Open: openPause,
 	}
+	for _, l := range loadedPauses() {
+		c.Variants = append(c.Variants, Variant{l.name(), "ns", loadedPause{wayFork4K, l.size}.name()})
+	}
+	c.Bounds = append(c.Bounds, loadedBounds()...)
+	return c
 }
