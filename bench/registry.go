@@ -5,6 +5,7 @@ func cases() []*Case {
 	return []*Case{
 		seedCase(),
 		pauseCase(),
+		armingTaxCase(),
 		faultCase(),
 		checkpointCase(),
 		restoreCase(),

@@ -1,0 +1,101 @@
+package main
+
+import "strings"
+
+// The case "arming-tax": what does a single update feel of an instant that is being
+// frozen, in microseconds?
+//
+// GOMAXPROCS-1 goroutines, at least one, write to the state of a heap at full
+// speed, each update one Heap.Update that changes one word of a page taken at
+// random from all of them. (One processor is left to whoever takes the snapshot;
+// with as many writers as processors one would see the time slices of Go's
+// scheduler, which are 10 ms long.) The time of every update is taken, from the end
+// of the one before to its own end: about 40 ns of it are the clock's.
+//
+//   - /before: 200 ms in which nothing is protected.
+//   - /during: from the call of Snapshot until it returns and 10 ms more, in which
+//     first writes meet the snapshot; updates that overlap that are part of it.
+//   - /after: 200 ms from then on, at whose beginning the snapshot is closed.
+//
+// p50, p99 and p99.9 count time and not updates: at 99.9 % of all instants of the
+// phase, the update under way takes no longer than p99.9. Counted by updates, a
+// writer that is held for 40 ms would have one slow update among thousands of
+// quick ones, although nearly everybody who asks for one in that window waits.
+// Like every figure, they and /longest are the median over the rounds; max in the
+// table is the worst of any round.
+//
+//   - ahead and wholesale: Options.Arming. A first snapshot is taken before anybody
+//     writes and thrown away.
+//   - fork: of this process, with a heap whose guard protects nothing (GuardCopy, and
+//     no snapshot): plain memory. Instead of Snapshot, the call of fork; the child has
+//     the memory, and sleeps, until it is ended at the beginning of /after. So copy
+//     on write is in /during as first writes are with a snapshot.
+//
+// Not measured: writers that queue for processors or for one another.
+
+const (
+	taxAhead     = "ahead"
+	taxWholesale = "wholesale"
+	taxFork      = "fork"
+
+	longest = "longest"
+)
+
+var taxPhases = []struct {
+	name  string
+	phase int
+}{{"before", before}, {"during", during}, {"after", after}}
+
+// taxQuantiles are what is told of a phase besides the longest update.
+var taxQuantiles = []struct {
+	name string
+	q    float64
+}{{"p50", 0.5}, {"p99", 0.99}, {"p99.9", 0.999}}
+
+func armingTaxCase() *Case {
+	c := &Case{
+		Name:  "arming-tax",
+		About: "what a single update feels of an instant being frozen",
+		Size:  4 * gib,
+		Quick: 32 * mib,
+		Bounds: []Bound{
+			{taxFigure(taxAhead, "during", longest), "<=", 5000, ""}, // 5 ms
+			{taxFigure(taxAhead, "during", "p99.9"), "<=", 0.2, taxFigure(taxWholesale, "during", "p99.9")},
+		},
+		Open: openArmingTax,
+	}
+	for _, way := range []string{taxAhead, taxWholesale, taxFork} {
+		for _, p := range taxPhases {
+			for _, q := range taxQuantiles {
+				c.Variants = append(c.Variants, taxVariant(way, p.name, q.name))
+			}
+			c.Variants = append(c.Variants, taxVariant(way, p.name, longest))
+		}
+	}
+	return c
+}
+
+func taxFigure(way, phase, what string) string { return way + "/" + phase + "/" + what }
+
+func taxVariant(way, phase, what string) Variant {
+	return Variant{taxFigure(way, phase, what), "us", taxFigure(taxFork, phase, what)}
+}
+
+// taxReadings are the figures of one way, from what its writers took down.
+func taxReadings(way string, w *writers, bytes int64) map[string]Reading {
+	all := map[string]Reading{}
+	for _, p := range taxPhases {
+		times := w.times(p.phase)
+		for _, q := range taxQuantiles {
+			all[taxFigure(way, p.name, q.name)] = Reading{float64(times.quantile(q.q).Nanoseconds()) / 1e3, bytes}
+		}
+		all[taxFigure(way, p.name, longest)] = Reading{float64(times.longest.Nanoseconds()) / 1e3, bytes}
+	}
+	return all
+}
+
+// taxWay is the way that a variant is about.
+func taxWay(variant string) string {
+	way, _, _ := strings.Cut(variant, "/")
+	return way
+}
