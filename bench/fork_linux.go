@@ -22,7 +22,15 @@ import (
 const (
 	childLeaves = iota // at once
 	childStays         // until it is killed, or the thread that made it is gone
+	childWrites        // what its outlet says, and leaves with the number of the error
 )
+
+// outlet is what a child that writes writes, and where to.
+type outlet struct {
+	fd     uintptr   // of a file, which is fsynced
+	pieces []uintptr // addresses of memory
+	size   uintptr   // bytes of each
+}
 
 // forkRaw makes a child. It returns in the parent only.
 //
@@ -31,7 +39,7 @@ const (
 //
 //go:nosplit
 //go:norace
-func forkRaw(life int) (pid int, errno syscall.Errno) {
+func forkRaw(life int, out *outlet) (pid int, errno syscall.Errno) {
 	// clone with no flags but the signal at the end is fork, and there is no other
 	// name for it on arm64. The stack stays where it is, in a copy of the memory.
 	r, _, errno := syscall.RawSyscall6(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0)
@@ -44,15 +52,44 @@ func forkRaw(life int) (pid int, errno syscall.Errno) {
 			syscall.RawSyscall6(unix.SYS_PPOLL, 0, 0, 0, 0, 0, 0) // of nothing, for ever
 		}
 	}
-	for {
-		syscall.RawSyscall6(unix.SYS_EXIT_GROUP, 0, 0, 0, 0, 0, 0)
+	status := uintptr(0)
+	if life == childWrites {
+		syscall.RawSyscall6(unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0, 0)
+		status = uintptr(writeRaw(out))
 	}
+	for {
+		syscall.RawSyscall6(unix.SYS_EXIT_GROUP, status, 0, 0, 0, 0, 0)
+	}
+}
+
+// writeRaw is what a child does that writes.
+//
+//go:nosplit
+//go:norace
+func writeRaw(out *outlet) syscall.Errno {
+	for _, piece := range out.pieces {
+		for left := out.size; left > 0; {
+			n, _, errno := syscall.RawSyscall6(unix.SYS_WRITE, out.fd, piece+out.size-left, left, 0, 0, 0)
+			if errno != 0 {
+				return errno // all signals are blocked, so it is not EINTR
+			}
+			if n == 0 {
+				return unix.EIO
+			}
+			left -= n
+		}
+	}
+	_, _, errno := syscall.RawSyscall6(unix.SYS_FSYNC, out.fd, 0, 0, 0, 0, 0)
+	return errno
 }
 
 // fork makes a child, and says how long the parent was in the call.
 //
 // Preconditions: the goroutine is locked to its thread.
-func fork(life int) (child, time.Duration, error) {
+func fork(life int) (child, time.Duration, error) { return forkInto(life, nil) }
+
+// forkInto is fork for a child that writes, too.
+func forkInto(life int, out *outlet) (child, time.Duration, error) {
 	var all, old unix.Sigset_t
 	for i := range all.Val {
 		all.Val[i] = ^all.Val[i]
@@ -61,7 +98,7 @@ func fork(life int) (child, time.Duration, error) {
 		return child{}, 0, fmt.Errorf("blocking signals: %w", err)
 	}
 	start := time.Now()
-	pid, errno := forkRaw(life)
+	pid, errno := forkRaw(life, out)
 	took := time.Since(start)
 	err := unix.PthreadSigmask(unix.SIG_SETMASK, &old, nil)
 	if errno != 0 {
@@ -116,12 +153,17 @@ func (c child) wait() (unix.WaitStatus, error) {
 	}
 }
 
-// reap waits for a child that leaves at once. Any other end means that the
+// reap waits for a child that leaves by itself. Any other end means that the
 // fork is not what it is taken for.
 func (c child) reap() error {
 	status, err := c.wait()
-	if err == nil && (!status.Exited() || status.ExitStatus() != 0) {
-		err = fmt.Errorf("the child ended with status %#x", int(status))
+	switch {
+	case err != nil:
+		return err
+	case !status.Exited():
+		return fmt.Errorf("the child ended with status %#x", int(status))
+	case status.ExitStatus() != 0:
+		return fmt.Errorf("the child could not write: %w", syscall.Errno(status.ExitStatus()))
 	}
-	return err
+	return nil
 }

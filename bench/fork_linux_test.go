@@ -1,8 +1,11 @@
 package main
 
 import (
+	"bytes"
+	"errors"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime"
 	"sync"
 	"testing"
@@ -114,5 +117,56 @@ func TestForkLeavesSignalsAsTheyWere(t *testing.T) {
 	}
 	if err := unix.PthreadSigmask(unix.SIG_BLOCK, nil, &after); err != nil || before != after {
 		t.Errorf("blocked before %v, after %v, error %v", before, after, err)
+	}
+}
+
+// TestChildWritesWhatMemoryWasAtTheFork: not what the parent makes of it meanwhile.
+func TestChildWritesWhatMemoryWasAtTheFork(t *testing.T) {
+	r, err := newRegion(3*blockSize, false)
+	if err != nil {
+		t.Skip(err)
+	}
+	defer r.Unmap()
+	mem := r.all()
+	for i := range mem {
+		mem[i] = byte(scramble(uint64(i)))
+	}
+	want := bytes.Clone(mem[:2*blockSize])
+	file, err := os.Create(filepath.Join(t.TempDir(), "file"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	out := &outlet{fd: file.Fd(), pieces: []uintptr{r.Addr(), r.Addr() + blockSize}, size: blockSize}
+	c, _, err := forkInto(childWrites, out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clear(mem)
+	if err := c.reap(); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(file.Name()); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("%d bytes, the same: %v, error %v", len(got), bytes.Equal(got, want), err)
+	}
+}
+
+func TestChildThatCannotWriteSaysWhy(t *testing.T) {
+	file, err := os.Open(os.DevNull) // for reading
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	mem := make([]byte, pageSize)
+	c, _, err := forkInto(childWrites, &outlet{fd: file.Fd(), pieces: []uintptr{addressOf(mem)}, size: pageSize})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.reap(); !errors.Is(err, unix.EBADF) {
+		t.Errorf("error %v", err)
 	}
 }

@@ -16,7 +16,8 @@ func openSeed(Setup) (Bench, error)  { return nil, errSystem }
 func openPause(Setup) (Bench, error) { return nil, errSystem }
 func openFault(Setup) (Bench, error) { return nil, errSystem }
 
-func openArmingTax(Setup) (Bench, error) { return nil, errSystem }
+func openArmingTax(Setup) (Bench, error)     { return nil, errSystem }
+func openCheckpointTax(Setup) (Bench, error) { return nil, errSystem }
 
 func (b *restoreBench) copy() (time.Duration, error) { return 0, errSystem }
 

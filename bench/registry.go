@@ -8,6 +8,7 @@ func cases() []*Case {
 		armingTaxCase(),
 		faultCase(),
 		checkpointCase(),
+		checkpointTaxCase(),
 		restoreCase(),
 	}
 }
