@@ -15,9 +15,9 @@ import (
 // two megabytes as much as lifting one page. And then faults take blocks along,
 // since all of it will be copied.
 //
-// Which of the two it is, is found out as the ski renter does: when the writers
-// have lost as much as copying everything costs, or are losing more than half of
-// a processor, everything is copied.
+// Which of the two it is, is found out by what writers lose: more than half of a
+// processor, or, as the ski renter does it, a good part of one until it comes to
+// what copying everything costs.
 
 const (
 	// aheadRound is copied with arming locked out.
@@ -26,8 +26,10 @@ const (
 	aheadBlocks = 64
 	// aheadOnEach is work for which it pays to use one more processor.
 	aheadOnEach = 8 << 20
-	// aheadShare of one processor lost is reason enough.
-	aheadShare = 0.5
+	// Losing so much of one processor is reason enough, and so much if it has been
+	// going on for long.
+	aheadShare     = 0.5
+	aheadLongShare = 0.25
 	// Load is looked at so often.
 	aheadLook = time.Millisecond
 	// copyFactor is what preserving a page ahead costs beside its copy.
@@ -89,5 +91,5 @@ func (c *copying) pays(l *layer) bool {
 	share := c.last.share(now)
 	c.last = now
 	all := l.tab.Pages() * g.h.Stats().CopyTicks * copyFactor
-	return share > aheadShare || now.resolver-c.since.resolver > all
+	return share > aheadShare || share > aheadLongShare && now.resolver-c.since.resolver > all
 }
