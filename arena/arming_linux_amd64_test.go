@@ -153,3 +153,38 @@ func TestWritersThatAreNotHeldTearASnapshotArmedAhead(t *testing.T) {
 		t.Error("no snapshot was torn")
 	}
 }
+
+// While memory is protected again for the next snapshot, a writer goes from page
+// to page, past the last one that the open snapshot has preserved.
+func TestRunOfWritesWhileArmingLeavesTheOpenSnapshotAlone(t *testing.T) {
+	fewPages = 0
+	var b []byte
+	write := func(first, end int) {
+		for p := first; p < end; p++ {
+			b[p*pageSize] = 2
+		}
+	}
+	arming := false
+	a := userfaultArena(t, Options{Arming: ArmAhead, FaultPages: 1, Hold: func() (func(), error) {
+		if arming { // all that has been written was protected again
+			write(2, 16)
+		}
+		return func() {}, nil
+	}})
+	b = alloc(t, a, 64*pageSize)
+	fill(b, 1)
+	s := snapshot(t, a)
+	defer s.Close()
+	write(0, 8)
+	arming = true
+	next := snapshot(t, a)
+	defer next.Close()
+	arming = false
+	got := content(t, s)
+	got = got[len(got)-len(b):]
+	for p := range 64 {
+		if got[p*pageSize] != 1 {
+			t.Errorf("page %d has changed", p)
+		}
+	}
+}

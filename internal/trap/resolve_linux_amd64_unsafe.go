@@ -267,7 +267,7 @@ func (r *Range) firstWrite(page, pc uint64) {
 	} else if load64(&r.logging) != 0 {
 		// Protected ahead of a snapshot that is to come, or a stale fault.
 		add64(&r.idle, 1)
-		r.liftAhead(page, t.pages)
+		r.liftAhead(t, page)
 		return
 	}
 	first, end := r.choose(t, page)
@@ -317,23 +317,23 @@ func (r *Range) tear(t *Table, page, pc uint64) {
 //go:nocheckptr
 func (r *Range) liftUnneeded(page uint64) {
 	if load64(&r.logging) != 0 {
-		r.liftAhead(page, r.pages)
+		r.liftAhead(nil, page)
 	} else {
 		r.liftBlock(page)
 	}
 }
 
-// liftAhead lifts page, and the following ones where a writer goes on from page
-// to page. All of them lie below pages.
+// liftAhead lifts page, which t (nil: nobody) does not need any more, and the
+// following ones of which this is true where a writer goes on from page to page.
 //
 //go:nosplit
 //go:norace
 //go:nocheckptr
-func (r *Range) liftAhead(page, pages uint64) {
+func (r *Range) liftAhead(t *Table, page uint64) {
 	if !r.isLogged(page, 1) {
 		r.forgetRepeats(page) // this one makes progress
 	}
-	r.lift(page, r.chooseRun(page, pages))
+	r.lift(page, r.chooseRun(t, page))
 }
 
 // liftBlock lifts the whole 2 MiB around page: no snapshot needs any of it.
