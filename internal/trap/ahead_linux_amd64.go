@@ -19,46 +19,48 @@ func (h *Handle) PreserveAhead(first, n uint64) (preserved uint64, ok bool) {
 	}
 	end := min(first+n, t.pages)
 	p := first
-	for ok = true; p < end && ok; {
-		if h.Warm() < aheadStep {
-			h.WarmUp(16 * aheadStep)
+	// What is missing comes in protected, and is in the file. It may come in at any
+	// moment, so it is not lifted along: a run ends before it.
+	for ok = true; p < end && ok; p++ {
+		run, some := p, uint64(0)
+		for p < end && ok && !h.r.isMissing(p) {
+			if h.Warm() < aheadStep {
+				h.WarmUp(16 * aheadStep)
+			}
+			add64(&h.entry.inside, 1)
+			var k uint64
+			p, k, ok = h.r.preserveRun(t, p, min(p+aheadStep, end))
+			add64(&h.entry.inside, ^uint64(0))
+			some += k
 		}
-		add64(&h.entry.inside, 1)
-		var k uint64
-		stop := min(p+aheadStep, end)
-		k, ok = h.r.preserveRun(t, p, stop)
-		add64(&h.entry.inside, ^uint64(0))
-		preserved += k
-		if ok {
-			p = stop
+		if some > 0 {
+			h.r.lift(run, p-run)
 		}
-	}
-	if preserved > 0 {
-		h.r.lift(first, p-first)
+		preserved += some
 	}
 	return preserved, ok
 }
 
-// preserveRun preserves those of the pages [page, end) that are not yet.
+// preserveRun preserves those of the pages [page, end) that are not yet, up to
+// next: the first that is missing, or end.
 //
 //go:nosplit
 //go:norace
 //go:nocheckptr
-func (r *Range) preserveRun(t *Table, page, end uint64) (preserved uint64, ok bool) {
+func (r *Range) preserveRun(t *Table, page, end uint64) (next, preserved uint64, ok bool) {
 	if !r.hasRoom(t, end-page) {
-		return 0, false
+		return page, 0, false
 	}
-	for ; page < end; page++ {
-		// What is missing comes in protected, and is in the file.
-		if load32(t.entry(page)) != entryNone || r.isMissing(page) {
+	for ; page < end && !r.isMissing(page); page++ {
+		if load32(t.entry(page)) != entryNone {
 			continue
 		}
 		if !r.preserve(t, page) {
-			return preserved, false
+			return page, preserved, false
 		}
 		preserved++
 	}
-	return preserved, true
+	return page, preserved, true
 }
 
 // TakeBlocks makes a fault take an aligned block of so many pages along, a power of

@@ -251,14 +251,18 @@ func (r *Range) firstWrite(page, pc uint64) {
 	t := tableAt(load64(&r.newest))
 	if t == nil || load64(&r.overrun) >= t.seq {
 		add64(&r.idle, 1)
-		r.liftUnneeded(page)
+		r.liftUnneeded(nil, page)
 		return
 	}
 	if load64(&t.state) == stateRaising {
 		r.tear(t, page, pc)
 	}
 	if page >= t.pages {
-		r.liftTail(t, page)
+		if load64(&r.logging) != 0 {
+			r.liftUnneeded(t, page)
+		} else {
+			r.liftTail(t, page)
+		}
 		return
 	}
 	add64(&t.faults, 1)
@@ -267,13 +271,13 @@ func (r *Range) firstWrite(page, pc uint64) {
 	} else if load64(&r.logging) != 0 {
 		// Protected ahead of a snapshot that is to come, or a stale fault.
 		add64(&r.idle, 1)
-		r.liftAhead(t, page)
+		r.liftUnneeded(t, page)
 		return
 	}
 	first, end := r.choose(t, page)
 	if !r.preserve(t, page) {
 		r.giveUp(t)
-		r.liftUnneeded(page)
+		r.liftUnneeded(nil, page)
 		return
 	}
 	lo, hi := page, page+1
@@ -309,27 +313,19 @@ func (r *Range) tear(t *Table, page, pc uint64) {
 	}
 }
 
-// liftUnneeded lifts page, which no snapshot needs: in large pieces, unless it is
-// logged what is lifted, because that will be protected again.
+// liftUnneeded lifts page, which t (nil: nobody) does not need any more: in large
+// pieces, unless it is logged what is lifted, because that will be protected
+// again. Then it takes only the following ones along of which the same is true,
+// where a writer goes on from page to page.
 //
 //go:nosplit
 //go:norace
 //go:nocheckptr
-func (r *Range) liftUnneeded(page uint64) {
-	if load64(&r.logging) != 0 {
-		r.liftAhead(nil, page)
-	} else {
+func (r *Range) liftUnneeded(t *Table, page uint64) {
+	if t == nil && load64(&r.logging) == 0 {
 		r.liftBlock(page)
+		return
 	}
-}
-
-// liftAhead lifts page, which t (nil: nobody) does not need any more, and the
-// following ones of which this is true where a writer goes on from page to page.
-//
-//go:nosplit
-//go:norace
-//go:nocheckptr
-func (r *Range) liftAhead(t *Table, page uint64) {
 	if !r.isLogged(page, 1) {
 		r.forgetRepeats(page) // this one makes progress
 	}

@@ -1,0 +1,81 @@
+package trap
+
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/cowheap/cowheap/internal/uffd"
+)
+
+// Pages that come in, for readers, while those around them are preserved ahead
+// keep their protection: nobody has preserved them.
+func TestPagesThatComeInDuringPreservingAheadStayProtected(t *testing.T) {
+	lost := 0
+	for range 20 {
+		g := newRig(t, 1, 1024)
+		g.force(1)
+		if err := g.fd.Register(g.mem.Addr(), blockPages*pageSize, uffd.ModeMissing|uffd.ModeWP); err != nil {
+			t.Fatal(err)
+		}
+		if err := g.h.AttachImage(ImageConfig{Pages: blockPages, Index: []uint64{0}}); err != nil {
+			t.Fatal(err)
+		}
+		const there = blockPages / 2 // from here on they are in
+		if err := g.h.BringIn(there, blockPages-there); err != nil {
+			t.Fatal(err)
+		}
+		tab := g.snapshot()
+		var wg sync.WaitGroup
+		var sum atomic.Uint64
+		wg.Go(func() {
+			for tab.Preserved() == 0 { // until the missing ones have been passed over
+				runtime.Gosched()
+			}
+			for p := range uint64(there) {
+				sum.Add(*g.word(p, 0))
+			}
+		})
+		if _, ok := g.h.PreserveAhead(0, blockPages); !ok {
+			t.Fatal("no room")
+		}
+		wg.Wait()
+		for p := range uint64(blockPages) {
+			*g.word(p, 0) = 1
+			if g.asOf(tab, p) != 0 {
+				lost++
+			}
+		}
+		g.drop(tab)
+	}
+	if lost > 0 {
+		t.Errorf("%d pages are not those of the snapshot", lost)
+	}
+}
+
+// A page above the open snapshot may be protected ahead again and again.
+func TestPageAboveTheSnapshotMayBeProtectedForEver(t *testing.T) {
+	g := newRig(t, 1, 64)
+	tab, err := NewTable(1, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.h.StartLog()
+	g.h.Publish(tab)
+	g.h.Drain()
+	for range 2 * repeatsForPanic {
+		if err := g.fd.Protect(g.mem.Addr(), uintptr(g.mem.Size())); err != nil {
+			t.Fatal(err)
+		}
+		*g.word(20, 0)++
+		lifted := uint64(0)
+		for _, n := range g.h.TakeLog() {
+			lifted += n
+		}
+		if lifted != 1 {
+			t.Fatalf("one write lifted %d pages", lifted)
+		}
+	}
+	g.drop(tab)
+}
