@@ -2,6 +2,7 @@ package arena
 
 import (
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -36,9 +37,10 @@ const (
 	copyFactor = 2
 )
 
-// copying is how far preserving ahead a layer's snapshot has come. One goroutine
-// at a time.
+// copying is how far preserving ahead a layer's snapshot has come.
 type copying struct {
+	alone  sync.Mutex // whoever finds it locked leaves the work to the other
+	total  uint64     // bytes of the snapshot
 	begun  bool
 	next   uint64 // offset
 	since  spent  // when the snapshot began to be streamed
@@ -49,6 +51,10 @@ type copying struct {
 // ahead is called while the snapshot is streamed.
 func (l *layer) ahead() (again time.Duration) {
 	g, c := l.g, &l.copying
+	if !c.alone.TryLock() {
+		return aheadLook // it is being streamed twice
+	}
+	defer c.alone.Unlock()
 	switch {
 	case g.a.opts.Preserving == PreserveOnWrite || l.void.Load():
 		return -1
@@ -59,10 +65,13 @@ func (l *layer) ahead() (again time.Duration) {
 		return aheadLook // a snapshot is being taken
 	}
 	defer g.a.unlock()
+	if l.void.Load() {
+		return -1 // and its table is gone
+	}
 	c.begun = true
 	g.h.TakeBlocks(aheadBlocks)
 	defer g.h.TakeBlocks(0)
-	end := min(c.next+aheadRound, l.tab.Pages()*pageSize)
+	end := min(c.next+aheadRound, c.total)
 	var full atomic.Bool
 	// Half of the processors are left to the writers.
 	_ = parallel(end-c.next, blockSize, aheadOnEach, (runtime.GOMAXPROCS(0)+1)/2, func(off, n uint64) error {
@@ -74,7 +83,7 @@ func (l *layer) ahead() (again time.Duration) {
 		}
 		return nil
 	})
-	if c.next = end; c.next < l.tab.Pages()*pageSize && !full.Load() {
+	if c.next = end; c.next < c.total && !full.Load() {
 		return 0
 	}
 	return -1
@@ -90,6 +99,6 @@ func (c *copying) pays(l *layer) bool {
 	}
 	share := c.last.share(now)
 	c.last = now
-	all := l.tab.Pages() * g.h.Stats().CopyTicks * copyFactor
+	all := c.total / pageSize * g.h.Stats().CopyTicks * copyFactor
 	return share > aheadShare || share > aheadLongShare && now.resolver-c.since.resolver > all
 }

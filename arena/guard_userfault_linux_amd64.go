@@ -187,6 +187,7 @@ func (g *userfault) freeze(high func() uint64, hold hold) (frozen, timing, error
 		return nil, timing{}, errors.Join(err, g.tidy())
 	}
 	l := &layer{g: g, tab: tab, seq: g.seq, open: true, busy: done.busy}
+	l.total = size
 	// From here on resolvers publish in tab. Raising says that nobody should;
 	// after Drain nobody is left who has seen the table before.
 	tab.Raise()
