@@ -188,3 +188,22 @@ func TestRunOfWritesWhileArmingLeavesTheOpenSnapshotAlone(t *testing.T) {
 		}
 	}
 }
+
+// Arming that failed before anything was protected leaves no log behind.
+func TestArmingThatCameToNothingLeavesNoLog(t *testing.T) {
+	a := userfaultArena(t, Options{})
+	b := alloc(t, a, 1<<20)
+	fill(b, 1)
+	snapshot(t, a).Close() // protection is left over
+	g := a.guard.(*userfault)
+	a.mu.Lock()
+	g.startLog()
+	if err := g.tidy(); err != nil {
+		t.Error(err)
+	}
+	a.mu.Unlock()
+	fill(b, 2)
+	if n := a.Stats().Dirty; n != 0 {
+		t.Errorf("%d pages have been logged for nobody", n)
+	}
+}

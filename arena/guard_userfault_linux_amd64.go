@@ -238,7 +238,7 @@ func ptr[T any](v T) *T { return &v }
 func (g *userfault) tidy() error {
 	g.supersede()
 	old := *g.chain.Load()
-	if len(old) == 0 && g.armed > 0 && !g.a.opts.Track {
+	if len(old) == 0 && !g.a.opts.Track {
 		g.disarm() // a snapshot that came to nothing
 	}
 	var keep, gone []*layer

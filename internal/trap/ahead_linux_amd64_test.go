@@ -79,3 +79,28 @@ func TestPageAboveTheSnapshotMayBeProtectedForEver(t *testing.T) {
 	}
 	g.drop(tab)
 }
+
+func TestLogCountsEachPageOnce(t *testing.T) {
+	g := newRig(t, 1, 64)
+	g.h.StartLog()
+	g.h.PutBack(1, 1)
+	g.h.PutBack(3, 1)
+	for page := range g.h.TakeLog() {
+		if page != 1 {
+			t.Errorf("page %d came first", page)
+		}
+		g.h.PutBack(3, 1) // lifted again while the log is being taken
+		break
+	}
+	if n := g.h.Logged(); n != 1 {
+		t.Errorf("%d pages in the log, want page 3 alone", n)
+	}
+	for page, n := range g.h.TakeLog() {
+		if page != 3 || n != 1 {
+			t.Errorf("%d pages from %d on in the log", n, page)
+		}
+	}
+	if n := g.h.Logged(); n != 0 {
+		t.Errorf("%d pages are left in an empty log", n)
+	}
+}

@@ -116,8 +116,8 @@ func (h *Handle) takeWords(s uint64, yield func(page, n uint64) bool) bool {
 			run := bits &^ (bits + lowest)
 			bits &^= run
 			if !yield(word<<6+ones(lowest-1), ones(run)) {
-				or64(word64(r.logWords+word<<3), bits)
-				add64(&r.logged, ones(bits))
+				old := or64(word64(r.logWords+word<<3), bits)
+				add64(&r.logged, ones(bits&^old))
 				or64(sum, words) // one too many is harmless
 				return false
 			}
