@@ -6,11 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"strconv"
 	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/cowheap/cowheap/arena"
 	"github.com/cowheap/cowheap/cowheap"
@@ -115,7 +112,7 @@ func (b *checkpointTaxBench) open(way string) (err error) {
 	}
 	b.way = way
 	if way != wayForkFile {
-		_, err = b.checkpoint()
+		_, err = b.checkpoint(false)
 		return err
 	}
 	if b.out, err = b.state.addresses(); err != nil {
@@ -123,22 +120,6 @@ func (b *checkpointTaxBench) open(way string) (err error) {
 	}
 	_, err = b.fork()
 	return err
-}
-
-// checkpointOptions are those of a way; none for the one that is to choose by itself.
-func checkpointOptions(way string) *cowheap.Options {
-	if way == wayAuto {
-		return new(cowheap.Options)
-	}
-	o := &cowheap.Options{Guard: arena.GuardUserfault, Preserving: arena.PreserveOnWrite}
-	name, pages, forced := strings.Cut(way, "/")
-	if name == wayAhead {
-		o.Preserving = arena.PreserveAhead
-	}
-	if forced {
-		o.FaultPages, _ = strconv.Atoi(pages) // a constant of this program
-	}
-	return o
 }
 
 // measure writes one checkpoint under a load. It says how much time the writers
@@ -169,7 +150,7 @@ func (b *checkpointTaxBench) measure(l taxLoad) (lost time.Duration, pages int64
 	if b.way == wayForkFile {
 		pages, err = b.fork()
 	} else {
-		pages, err = b.checkpoint()
+		pages, err = b.checkpoint(true)
 	}
 	took, done := time.Since(from), w.updates()-began
 	w.phase.Store(after)
@@ -185,65 +166,4 @@ func (b *checkpointTaxBench) measure(l taxLoad) (lost time.Duration, pages int64
 	}
 	usual := from.Sub(start).Seconds() / float64(began-rated) // an update
 	return took - time.Duration(float64(done)*usual*1e9), pages, nil
-}
-
-// checkpoint writes one, and says how many pages were preserved for it.
-func (b *checkpointTaxBench) checkpoint() (pages int64, err error) {
-	b.sampled, b.most = 0, 0
-	info, err := b.state.h.Checkpoint(background)
-	if err != nil {
-		return 0, err
-	}
-	if info.Bytes < b.size {
-		return 0, fmt.Errorf("a checkpoint of %d bytes of state has %d", b.size, info.Bytes)
-	}
-	if g := b.state.h.Stats().Guard; g != arena.GuardUserfault {
-		return 0, fmt.Errorf("the guard is %v", g)
-	}
-	return b.most, nil
-}
-
-// sample looks at how much is preserved, an eighth of the way after the other:
-// it takes some milliseconds.
-func (b *checkpointTaxBench) sample(done, total int64) {
-	if done < total && done-b.sampled < total/8 {
-		return
-	}
-	b.sampled = done
-	b.most = max(b.most, b.state.h.Stats().PreservedPages)
-}
-
-// fork has a child write the state, and says how many pages were copied meanwhile.
-//
-// Preconditions: the goroutine is locked to its thread.
-func (b *checkpointTaxBench) fork() (pages int64, err error) {
-	temp, name := filepath.Join(b.files, "new.tmp"), filepath.Join(b.files, "saved")
-	file, err := os.Create(temp)
-	if err != nil {
-		return 0, err
-	}
-	was, err := allMinorFaults()
-	if err != nil {
-		return 0, errors.Join(err, file.Close())
-	}
-	c, _, err := forkInto(childWrites, &outlet{fd: file.Fd(), pieces: b.out, size: mib})
-	if c.pid != 0 {
-		err = errors.Join(err, c.reap())
-	}
-	now, e := allMinorFaults()
-	info, e2 := file.Stat()
-	if err = errors.Join(err, e, e2, file.Close()); err != nil {
-		return 0, err
-	}
-	if info.Size() != b.size {
-		return 0, fmt.Errorf("the child has written %d bytes of %d", info.Size(), b.size)
-	}
-	return now - was, errors.Join(os.Rename(temp, name), syncDir(b.files))
-}
-
-// allMinorFaults counts the page faults of all threads that needed no I/O.
-func allMinorFaults() (int64, error) {
-	var u unix.Rusage
-	err := unix.Getrusage(unix.RUSAGE_SELF, &u)
-	return int64(u.Minflt), err
 }
