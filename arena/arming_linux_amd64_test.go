@@ -3,6 +3,7 @@ package arena
 import (
 	"bytes"
 	"errors"
+	"math/rand/v2"
 	"os"
 	"runtime"
 	"sync"
@@ -212,5 +213,52 @@ func TestArmingThatCameToNothingLeavesNoLog(t *testing.T) {
 	fill(b, 2)
 	if n := a.Stats().Dirty; n != 0 {
 		t.Errorf("%d pages have been logged for nobody", n)
+	}
+}
+
+// Writers that are not held may tear a snapshot. One that is returned as good
+// nevertheless stays as it is.
+func TestSnapshotsUnderWritersThatAreNotHeldDoNotChange(t *testing.T) {
+	fewPages = 0
+	for _, w := range ways {
+		t.Run(w.name, func(t *testing.T) {
+			o := w.opts
+			o.MaxPreserved = 16 << 20
+			a := userfaultArena(t, o)
+			b := alloc(t, a, 64*pageSize)
+			var stop atomic.Bool
+			var wg sync.WaitGroup
+			for i := range uint64(2) {
+				wg.Go(func() {
+					rng := rand.New(rand.NewPCG(i, 1))
+					for !stop.Load() {
+						b[rng.IntN(64)*pageSize+int(i)]++
+						for range rng.IntN(4000) { // now and then a snapshot should be good
+						}
+					}
+				})
+			}
+			good := 0
+			for end := time.Now().Add(100 * time.Millisecond); time.Now().Before(end); {
+				s, err := a.Snapshot()
+				if errors.Is(err, ErrConcurrentWrite) {
+					continue
+				}
+				if err != nil {
+					t.Error(err)
+					break
+				}
+				good++
+				first := content(t, s)
+				runtime.Gosched()
+				if !bytes.Equal(first, content(t, s)) {
+					t.Error("a snapshot has changed")
+				}
+				s.Close()
+			}
+			stop.Store(true)
+			wg.Wait()
+			t.Logf("%d snapshots", good)
+		})
 	}
 }
