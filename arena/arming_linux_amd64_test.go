@@ -128,9 +128,14 @@ func TestWritersThatAreNotHeldTearASnapshotArmedAhead(t *testing.T) {
 	if runtime.GOMAXPROCS(0) == 1 {
 		t.Skip("nobody else runs in the pause")
 	}
-	a := userfaultArena(t, Options{Arming: ArmAhead})
-	b := alloc(t, a, 32<<20)
-	fill(b, 1)
+	var b []byte
+	a := userfaultArena(t, Options{MaxSize: 512 << 20, Arming: ArmAhead, Hold: func() (func(), error) {
+		for p := 0; p < len(b); p += 32 * pageSize { // no neighbours: the last pass takes its time
+			b[p]++
+		}
+		return func() {}, nil
+	}})
+	b = alloc(t, a, 256<<20)
 	var stop atomic.Bool
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -140,9 +145,6 @@ func TestWritersThatAreNotHeldTearASnapshotArmedAhead(t *testing.T) {
 	})
 	torn := 0
 	for end := time.Now().Add(10 * time.Second); torn == 0 && time.Now().Before(end); {
-		for p := 0; p < len(b); p += 32 * pageSize { // no neighbours: the last pass takes its time
-			b[p]++
-		}
 		s, err := a.Snapshot()
 		var w *ConcurrentWriteError
 		if errors.As(err, &w) {
