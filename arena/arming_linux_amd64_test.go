@@ -70,6 +70,56 @@ func TestPinnedPagesTakeSystemCallsWhileArming(t *testing.T) {
 	}
 }
 
+// What is pinned while the rest is protected ahead is protected in the end.
+func TestPinnedPagesBelongToTheSnapshot(t *testing.T) {
+	a := userfaultArena(t, Options{Arming: ArmAhead})
+	off, err := a.Alloc(16*pageSize, pageSize)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := a.mem.Bytes(off, 16*pageSize)
+	fill(b, 1)
+	for range 2 { // everything is protected ahead, then what is in the log
+		unpin, err := a.Pin(off+pageSize, 3*pageSize)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := snapshot(t, a)
+		defer s.Close()
+		unpin()
+		before := bytes.Clone(b)
+		fill(b, b[0]+1)
+		if got := content(t, s); !bytes.Equal(got[len(got)-len(b):], before) {
+			t.Error("the snapshot has changed")
+		}
+	}
+}
+
+// A page may be in the log and protected: whoever protects it has taken it out,
+// and a writer has put it in again, in between.
+func TestPagesInTheLogCanBePinned(t *testing.T) {
+	a := userfaultArena(t, Options{Arming: ArmAhead})
+	off, err := a.Alloc(pageSize, pageSize)
+	if err != nil {
+		t.Fatal(err)
+	}
+	zero, err := os.Open("/dev/zero")
+	if err != nil {
+		t.Skip(err)
+	}
+	defer zero.Close()
+	defer snapshot(t, a).Close()
+	a.guard.(*userfault).h.PutBack(off/pageSize, 1)
+	unpin, err := a.Pin(off, pageSize)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unpin()
+	if _, err := zero.Read(a.mem.Bytes(off, pageSize)); err != nil {
+		t.Errorf("reading into a pinned page: %v", err)
+	}
+}
+
 func TestPinsAreGoneAround(t *testing.T) {
 	var p pins
 	unpin := p.pin(5*pageSize+7, pageSize)

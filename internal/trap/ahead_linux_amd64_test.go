@@ -104,3 +104,49 @@ func TestLogCountsEachPageOnce(t *testing.T) {
 		t.Errorf("%d pages are left in an empty log", n)
 	}
 }
+
+func TestPageLoggedWhileTheLogIsTakenStaysInIt(t *testing.T) {
+	g := newRig(t, 1, 64)
+	g.h.StartLog()
+	g.h.PutBack(1, 1)
+	for range 3 {
+		given := 0
+		for page := range g.h.TakeLog() {
+			g.h.PutBack(page, 1)
+			given++
+		}
+		if given != 1 {
+			t.Fatalf("%d pages given, want one", given)
+		}
+	}
+}
+
+// One thread logs a page, and waits until another has taken it.
+func TestLogLosesNothingBetweenThreads(t *testing.T) {
+	g := newRig(t, 1, 64)
+	g.h.StartLog()
+	var stop atomic.Bool
+	var taken atomic.Int64
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for !stop.Load() {
+			for range g.h.TakeLog() {
+				taken.Add(1)
+			}
+		}
+	})
+	for i := range int64(50_000) {
+		g.h.PutBack(70, 1)
+		for spins := 0; taken.Load() <= i && spins < 1<<24; spins++ {
+			if spins > 1000 {
+				runtime.Gosched()
+			}
+		}
+		if taken.Load() != i+1 {
+			t.Errorf("after %d pages were logged %d have been taken", i+1, taken.Load())
+			break
+		}
+	}
+	stop.Store(true)
+	wg.Wait()
+}
