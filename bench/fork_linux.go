@@ -94,6 +94,10 @@ func forkInto(life int, out *outlet) (child, time.Duration, error) {
 	for i := range all.Val {
 		all.Val[i] = ^all.Val[i]
 	}
+	// A thread that this goroutine left behind with its signals blocked would be
+	// killed by the first fault in an arena.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	if err := unix.PthreadSigmask(unix.SIG_SETMASK, &all, &old); err != nil {
 		return child{}, 0, fmt.Errorf("blocking signals: %w", err)
 	}
