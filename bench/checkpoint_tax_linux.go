@@ -128,6 +128,11 @@ func (b *checkpointTaxBench) measure(l taxLoad) (lost time.Duration, pages int64
 	if err := b.state.settle(); err != nil {
 		return 0, 0, err
 	}
+	// For what will be preserved. A virtual machine gives free memory back to its host
+	// after some seconds, and having it again takes longer than copying it.
+	if err := warmMemory(b.size); err != nil {
+		return 0, 0, err
+	}
 	var sequence []uint32 // nil: any page
 	if l.pages == loadZipf {
 		sequence = b.skew
