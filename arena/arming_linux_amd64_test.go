@@ -314,3 +314,58 @@ func TestSnapshotsUnderWritersThatAreNotHeldDoNotChange(t *testing.T) {
 		})
 	}
 }
+
+// The end of a lazy restore drops every protection, also that between snapshots.
+func TestSnapshotAfterALazyRestoreWasCompletedWhileTracking(t *testing.T) {
+	a := userfaultArena(t, Options{Track: true})
+	b := alloc(t, a, 1<<20)
+	fill(b, 1)
+	high := a.High()
+	// (What is in already counts as missing until somebody looks.)
+	if err := a.guard.(*userfault).lazy(high, MissingPages{Index: make([]uint64, (high+blockSize-1)/blockSize)}); err != nil {
+		t.Fatal(err)
+	}
+	snapshot(t, a).Close()
+	if err := a.Complete(); err != nil {
+		t.Fatal(err)
+	}
+	s := snapshot(t, a)
+	defer s.Close()
+	before := bytes.Clone(b)
+	fill(b, 2)
+	if got := content(t, s); !bytes.Equal(got[len(got)-len(b):], before) {
+		t.Error("the snapshot has changed")
+	}
+}
+
+// The last snapshot is closed while writers are in the middle of their faults.
+func TestLastSnapshotMayBeClosedWhileWritersFault(t *testing.T) {
+	for _, track := range []bool{false, true} {
+		var gate sync.RWMutex
+		a := userfaultArena(t, Options{Track: track, FaultPages: 1, Hold: func() (func(), error) {
+			gate.Lock()
+			return gate.Unlock, nil
+		}})
+		b := alloc(t, a, 64*pageSize)
+		var stop atomic.Bool
+		var wg sync.WaitGroup
+		for i := range uint64(3) {
+			wg.Go(func() {
+				rng := rand.New(rand.NewPCG(i, 2))
+				for !stop.Load() {
+					gate.RLock()
+					b[rng.IntN(64)*pageSize+int(i)]++
+					gate.RUnlock()
+				}
+			})
+		}
+		for end := time.Now().Add(200 * time.Millisecond); time.Now().Before(end); {
+			snapshot(t, a).Close()
+		}
+		stop.Store(true)
+		wg.Wait()
+		if n := a.Stats().PreservedPages; n != 0 {
+			t.Errorf("tracking %v: %d pages are still preserved", track, n)
+		}
+	}
+}

@@ -150,3 +150,22 @@ func TestLogLosesNothingBetweenThreads(t *testing.T) {
 	stop.Store(true)
 	wg.Wait()
 }
+
+func TestLogKeepsWhatWasNotGiven(t *testing.T) {
+	g := newRig(t, 16, 64)
+	g.h.StartLog()
+	for _, page := range []uint64{1, 3, 70, 5000} {
+		g.h.PutBack(page, 1)
+	}
+	for _, want := range []uint64{1, 3, 70, 5000} {
+		for page, n := range g.h.TakeLog() {
+			if page != want || n != 1 {
+				t.Errorf("%d pages from %d on, want page %d", n, page, want)
+			}
+			break
+		}
+	}
+	if n := g.h.Logged(); n != 0 {
+		t.Errorf("%d pages are left", n)
+	}
+}
