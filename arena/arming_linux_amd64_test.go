@@ -338,6 +338,30 @@ func TestSnapshotAfterALazyRestoreWasCompletedWhileTracking(t *testing.T) {
 	}
 }
 
+// Pages that are brought in between snapshots belong to the next one.
+func TestPagesBroughtInWhileTrackingAreProtected(t *testing.T) {
+	a := userfaultArena(t, Options{Track: true})
+	off, err := a.Alloc(1<<20, pageSize)
+	if err != nil {
+		t.Fatal(err)
+	}
+	high := a.High()
+	if err := a.guard.(*userfault).lazy(high, MissingPages{Index: make([]uint64, (high+blockSize-1)/blockSize)}); err != nil {
+		t.Fatal(err)
+	}
+	snapshot(t, a).Close()
+	src := bytes.Repeat([]byte{1}, 1<<20)
+	if err := a.Bring(int64(off), src); err != nil {
+		t.Fatal(err)
+	}
+	s := snapshot(t, a)
+	defer s.Close()
+	fill(a.mem.Bytes(off, 1<<20), 2)
+	if got := content(t, s); !bytes.Equal(got[off:], src) {
+		t.Error("the snapshot has changed")
+	}
+}
+
 // The last snapshot is closed while writers are in the middle of their faults.
 func TestLastSnapshotMayBeClosedWhileWritersFault(t *testing.T) {
 	for _, track := range []bool{false, true} {
