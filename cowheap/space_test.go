@@ -170,6 +170,41 @@ func TestViewChangesNothing(t *testing.T) {
 	}))
 }
 
+// pinning is a backing that counts what is pinned.
+type pinning struct {
+	backing
+	pins int
+}
+
+func (p *pinning) Pin(off, n uint64) (unpin func(), err error) {
+	p.pins++
+	return func() { p.pins-- }, nil
+}
+
+func TestPreparedPagesArePinnedUntilTheUpdateReturns(t *testing.T) {
+	s, _ := newTestSpace(t, 1<<20)
+	p := &pinning{backing: s.arena}
+	s.arena = p
+	for _, end := range []func() error{func() error { return nil }, func() error { return errTest }, func() error { panic("of the test") }} {
+		panics(func() {
+			s.update(func(m *Mem) error {
+				for n := range 3 {
+					if err := m.PrepareWrite(m.bytes(4096*uint64(n+1), 8)); err != nil {
+						t.Error(err)
+					}
+				}
+				if p.pins != 3 {
+					t.Errorf("%d ranges are pinned inside, want 3", p.pins)
+				}
+				return end()
+			})
+		})
+		if p.pins != 0 {
+			t.Errorf("%d ranges are pinned after the Update", p.pins)
+		}
+	}
+}
+
 func TestContainersOutsideOfTheHeapPanic(t *testing.T) {
 	s, _ := newTestSpace(t, 1<<20)
 	other, _ := newTestSpace(t, 1<<20)
