@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"time"
 
@@ -137,8 +136,6 @@ func (b *checkpointTaxBench) measure(l taxLoad) (lost time.Duration, pages int64
 	if l.pages == loadZipf {
 		sequence = b.skew
 	}
-	runtime.LockOSThread() // for fork
-	defer runtime.UnlockOSThread()
 	var w *writers
 	if l.writers == 0 {
 		w = startWriters(b.state, 1, paced(pacedUpdates), sequence)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 
@@ -70,9 +71,10 @@ func (b *checkpointTaxBench) sample(done, total int64) {
 }
 
 // fork has a child write the state, and says how many pages were copied meanwhile.
-//
-// Preconditions: the goroutine is locked to its thread.
 func (b *checkpointTaxBench) fork() (pages int64, err error) {
+	// The child goes when the thread that made it does.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	temp, name := filepath.Join(b.files, "new.tmp"), filepath.Join(b.files, "saved")
 	file, err := os.Create(temp)
 	if err != nil {

@@ -85,7 +85,8 @@ func writeRaw(out *outlet) syscall.Errno {
 
 // fork makes a child, and says how long the parent was in the call.
 //
-// Preconditions: the goroutine is locked to its thread.
+// Preconditions: the goroutine stays locked to its thread as long as it wants a
+// child that stays or writes.
 func fork(life int) (child, time.Duration, error) { return forkInto(life, nil) }
 
 // forkInto is fork for a child that writes, too.
