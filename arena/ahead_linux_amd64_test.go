@@ -32,8 +32,8 @@ func TestSnapshotMayBeGivenUpWhileStreamed(t *testing.T) {
 		var stop atomic.Bool
 		var wg sync.WaitGroup
 		wg.Go(func() {
-			for f := s.h.f; !stop.Load(); {
-				f.ahead()
+			for !stop.Load() {
+				s.h.aheadOnce(nil)
 			}
 		})
 		fill(b, 1)

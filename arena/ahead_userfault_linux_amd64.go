@@ -19,14 +19,19 @@ import (
 // Which of the two it is, is found out by what writers lose: more than half of a
 // processor, or, as the ski renter does it, a good part of one until it comes to
 // what copying everything costs.
+//
+// As with arming, writers at full speed are held for slices while that is done. They
+// would spend the time in faults anyway, and interrupt whoever copies; held, they
+// leave all processors to the copying, and the scheduler has nobody else to run.
 
 const (
-	// aheadRound is copied with arming locked out.
-	aheadRound = 16 << 20
-	// aheadBlocks is how many pages a fault takes meanwhile.
+	// aheadBlocks is how many pages a fault takes meanwhile, where writers go on.
 	aheadBlocks = 64
-	// aheadOnEach is work for which it pays to use one more processor.
-	aheadOnEach = 8 << 20
+	// aheadRound is how long is copied at a time where writers go on.
+	aheadRound = 2 * time.Millisecond
+	// aheadSlice is how long writers are held at a time. Several processors have to
+	// be woken for it.
+	aheadSlice = time.Millisecond
 	// Losing so much of one processor is reason enough, and so much if it has been
 	// going on for long.
 	aheadShare     = 0.5
@@ -39,66 +44,94 @@ const (
 
 // copying is how far preserving ahead a layer's snapshot has come.
 type copying struct {
-	alone  sync.Mutex // whoever finds it locked leaves the work to the other
-	total  uint64     // bytes of the snapshot
-	begun  bool
-	next   uint64 // offset
-	since  spent  // when the snapshot began to be streamed
-	last   spent
+	alone sync.Mutex // whoever finds it locked leaves the work to the other; guards what follows
+	total uint64     // bytes of the snapshot
+	begun bool
+	busy  bool  // writers are
+	since spent // when the snapshot began to be streamed
+	last  spent
+	spell // of slices
+
+	next   atomic.Uint64 // offset
 	copied atomic.Uint64 // pages
+	slices atomic.Uint64
 }
 
-// ahead is called while the snapshot is streamed.
-func (l *layer) ahead() (again time.Duration) {
+// plan is called while the snapshot is streamed.
+func (l *layer) plan() plan {
 	g, c := l.g, &l.copying
+	switch mode := g.a.opts.Preserving; {
+	case mode == PreserveOnWrite, l.void.Load():
+		return plan{again: -1}
+	case mode == PreserveAuto && g.a.opts.Track:
+		return plan{again: -1} // every page would look as if it had been written
+	}
 	if !c.alone.TryLock() {
-		return aheadLook // it is being streamed twice
+		return plan{again: aheadLook} // it is being streamed twice
 	}
 	defer c.alone.Unlock()
-	switch {
-	case g.a.opts.Preserving == PreserveOnWrite || l.void.Load():
-		return -1
-	case !c.begun && !c.pays(l):
-		return aheadLook
-	}
-	if !g.a.mu.TryLock() {
-		return aheadLook // a snapshot is being taken
-	}
-	defer g.a.unlock()
-	if l.void.Load() {
-		return -1 // and its table is gone
-	}
-	c.begun = true
-	g.h.TakeBlocks(aheadBlocks)
-	defer g.h.TakeBlocks(0)
-	end := min(c.next+aheadRound, c.total)
-	var full atomic.Bool
-	// Half of the processors are left to the writers.
-	_ = parallel(end-c.next, blockSize, aheadOnEach, (runtime.GOMAXPROCS(0)+1)/2, func(off, n uint64) error {
-		if !full.Load() {
-			k, ok := g.h.PreserveAhead((c.next+off)/pageSize, n/pageSize)
-			c.copied.Add(k)
-			g.copied.Add(k)
-			full.Store(!ok)
-		}
-		return nil
-	})
-	if c.next = end; c.next < c.total && !full.Load() {
-		return 0
-	}
-	return -1
-}
-
-// pays decides whether to begin.
-func (c *copying) pays(l *layer) bool {
-	g := l.g
 	now := g.spent()
 	if c.since == (spent{}) {
 		c.since, c.last = now, now
-		return g.a.opts.Preserving == PreserveAhead || l.busy
+		c.busy = l.busy
+		c.begun = g.a.opts.Preserving == PreserveAhead || l.busy
 	}
-	share := c.last.share(now)
-	c.last = now
-	all := c.total / pageSize * g.h.Stats().CopyTicks * copyFactor
-	return share > aheadShare || share > aheadLongShare && now.resolver-c.since.resolver > all
+	if now.ticks-c.last.ticks > 0 {
+		share := c.last.share(now)
+		c.last = now
+		all := c.total / pageSize * g.h.Stats().CopyTicks * copyFactor
+		c.busy = c.busy || share > aheadShare
+		c.begun = c.begun || c.busy || share > aheadLongShare && now.resolver-c.since.resolver > all
+	}
+	return plan{copy: c.begun, held: c.busy && c.pays(), again: aheadLook}
 }
+
+// ahead copies some more.
+func (l *layer) ahead(held bool, waited time.Duration) (all bool) {
+	g, c := l.g, &l.copying
+	if l.void.Load() {
+		return true // and its table is gone
+	}
+	if !c.alone.TryLock() {
+		return false
+	}
+	defer c.alone.Unlock()
+	began := time.Now()
+	until, workers := began.Add(aheadRound), (runtime.GOMAXPROCS(0)+1)/2
+	if held {
+		until, workers = began.Add(aheadSlice), runtime.GOMAXPROCS(0)
+		c.slices.Add(1)
+	} else {
+		g.h.TakeBlocks(aheadBlocks)
+		defer g.h.TakeBlocks(0)
+	}
+	newest := (*g.chain.Load())[len(*g.chain.Load())-1] // has the entries
+	var full atomic.Bool
+	work := func() {
+		for time.Now().Before(until) && !full.Load() {
+			off := c.next.Add(blockSize) - blockSize
+			if off >= c.total {
+				return
+			}
+			k, ok := g.h.PreserveAhead(off/pageSize, min(blockSize, c.total-off)/pageSize)
+			newest.copied.Add(k)
+			g.copied.Add(k)
+			if !ok {
+				full.Store(true)
+			}
+		}
+	}
+	var others sync.WaitGroup
+	for range min(workers, aheadWorkers) - 1 {
+		others.Go(work)
+	}
+	work()
+	others.Wait()
+	if held {
+		c.spell.add(waited, time.Since(began))
+	}
+	return full.Load() || c.next.Load() >= c.total
+}
+
+// aheadWorkers have the whole bandwidth of most memories.
+const aheadWorkers = 8

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"sync/atomic"
 	"time"
 )
 
@@ -37,6 +38,9 @@ import (
 type arming struct {
 	armed   uint64  // bytes from 0 on, whole blocks, of which the log knows what is not protected; 0: not armed
 	perPage float64 // ns to protect one page among many with writers held, by experience
+	low     uint64  // with fewer free slots than this the oldest snapshot should be given up
+
+	armingAhead atomic.Bool // has Arena.mu for a while
 }
 
 const (
@@ -79,17 +83,22 @@ func (g *userfault) arm(high func() uint64, hold hold) (p passes, err error) {
 		return p, nil
 	}
 	began := time.Now()
-	defer func() { p.arming = time.Since(began) }()
+	g.armingAhead.Store(true)
+	defer func() {
+		g.armingAhead.Store(false)
+		p.arming = time.Since(began)
+	}()
 	if g.armed == 0 {
 		g.startLog()
 	}
 	c := campaign{g: g, hold: hold, passes: &p}
-	for g.wholeBlocks(high()) > g.armed {
+	goOn := func() bool { return time.Since(began) < maxArming && g.h.Free() >= g.low }
+	for g.wholeBlocks(high()) > g.armed && goOn() {
 		if err := c.advance(g.wholeBlocks(high())); err != nil {
 			return p, err
 		}
 	}
-	for least := uint64(math.MaxUint64); p.count < maxPasses && time.Since(began) < maxArming; p.count++ {
+	for least := uint64(math.MaxUint64); p.count < maxPasses && goOn(); p.count++ {
 		left := g.h.Logged()
 		if left <= fewPages || c.busy && left >= least {
 			break
@@ -109,7 +118,7 @@ type campaign struct {
 	g    *userfault
 	hold hold
 	*passes
-	waited, held time.Duration // in slices
+	spell // of slices
 }
 
 // advance protects some more of [armed, high).
@@ -130,14 +139,14 @@ func (c *campaign) advance(high uint64) error {
 // pass protects what is in the log.
 func (c *campaign) pass() error {
 	if !c.slices() {
-		n, err := c.g.protectLog(math.MaxUint64, false)
+		n, err := c.g.protectLog(math.MaxInt64, false)
 		c.reprotected += n
 		return err
 	}
 	for left := c.g.h.Logged(); left > 0; {
 		done := uint64(0)
 		if err := c.slice(func() (err error) {
-			done, err = c.g.protectLog(uint64(sliceFor.Nanoseconds())/perCallNs, true)
+			done, err = c.g.protectLog(sliceFor, true)
 			return err
 		}); err != nil {
 			return err
@@ -151,9 +160,19 @@ func (c *campaign) pass() error {
 }
 
 // slices: hold writers for slices.
-func (c *campaign) slices() bool {
-	return c.busy && c.waited <= c.held*longTimes+longWaits
+func (c *campaign) slices() bool { return c.busy && c.pays() }
+
+// spell is a number of slices for which writers are held.
+type spell struct{ waited, held time.Duration }
+
+func (s *spell) add(waited, held time.Duration) {
+	s.waited += waited
+	s.held += held
 }
+
+// pays: updates are not so long that waiting for them costs more than holding
+// writers spares.
+func (s *spell) pays() bool { return s.waited <= s.held*longTimes+longWaits }
 
 // slice runs do with writers held.
 func (c *campaign) slice(do func() error) error {
@@ -166,8 +185,7 @@ func (c *campaign) slice(do func() error) error {
 	err = do()
 	release()
 	c.passes.slices++
-	c.waited += held.Sub(began)
-	c.held += time.Since(held)
+	c.spell.add(held.Sub(began), time.Since(held))
 	return err
 }
 
@@ -205,7 +223,7 @@ func (g *userfault) armRest(size uint64) (pages uint64, err error) {
 		if err := g.protectNew(g.wholeBlocks(size), true); err != nil {
 			return 0, err
 		}
-		n, err := g.protectLog(math.MaxUint64, true)
+		n, err := g.protectLog(math.MaxInt64, true)
 		return n + (g.armed-from)/pageSize, err
 	}
 	// Everything will be protected, so the log has nothing to say.
@@ -262,12 +280,15 @@ func (g *userfault) protectNew(high uint64, held bool) error {
 	return nil
 }
 
-// protectLog takes pages out of the log, about so many at most, and protects
-// them, neighbours and small gaps in one call. It answers how many there were.
-func (g *userfault) protectLog(most uint64, held bool) (pages uint64, err error) {
+// protectLog takes pages out of the log and protects them, neighbours and small
+// gaps in one call, for about the time given by what calls and pages cost. It
+// answers how many there were.
+func (g *userfault) protectLog(most time.Duration, held bool) (pages uint64, err error) {
 	var run struct{ first, end uint64 }
+	spent, each := 0.0, g.pageCost()
 	protect := func() {
 		if n := run.end - run.first; n > 0 && err == nil {
+			spent += perCallNs + each*float64(n)
 			err = g.protect(run.first*pageSize, n*pageSize, held)
 			if err != nil {
 				g.h.PutBack(run.first, n)
@@ -286,7 +307,7 @@ func (g *userfault) protectLog(most uint64, held bool) (pages uint64, err error)
 			return pages, err
 		}
 		run.first, run.end = page, page+n
-		if pages >= most {
+		if spent >= float64(most) {
 			break
 		}
 	}

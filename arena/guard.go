@@ -90,9 +90,11 @@ type guard interface {
 type frozen interface {
 	// readAt fills p with the bytes from off on; the caller keeps to the size.
 	readAt(p []byte, off uint64) error
-	// ahead preserves some pages that nobody has written yet, if that pays. It
-	// answers when to call it again, a negative time for never.
-	ahead() (again time.Duration)
+	// plan says whether pages should be preserved now that nobody has written yet.
+	plan() plan
+	// ahead does so, for some of them: with writers held, for which was waited, or
+	// not. It answers whether that was all. Called under Arena.mu.
+	ahead(held bool, waited time.Duration) (all bool)
 	// release says that [off, off+n) will not be read again.
 	release(off, n uint64)
 	cost() cost
@@ -100,8 +102,16 @@ type frozen interface {
 	close() error
 }
 
+// plan is the next step of preserving ahead.
+type plan struct {
+	copy  bool
+	held  bool          // with writers held
+	again time.Duration // if there is nothing to be copied, or it cannot be: when to ask again, negative for never
+}
+
 // cost is what a snapshot has cost until now.
 type cost struct {
+	slices int    // for which writers were held since its instant
 	pages  uint64 // preserved for it
 	ahead  uint64 // of them, before anybody wrote to them
 	faults uint64

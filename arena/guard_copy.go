@@ -111,7 +111,9 @@ func (c *copied) readAt(p []byte, off uint64) error {
 
 func (c *copied) release(off, n uint64) {}
 
-func (c *copied) ahead() time.Duration { return -1 }
+func (c *copied) plan() plan { return plan{again: -1} }
+
+func (c *copied) ahead(bool, time.Duration) (all bool) { return true }
 
 func (c *copied) cost() cost { return cost{pages: c.mem.Size() / pageSize} }
 

@@ -133,12 +133,17 @@ func (g *userfault) kind() Guard { return GuardUserfault }
 // preserve the same page hold one each until one of them has lost.
 const slotSlack = 1024
 
-// slotLimit is the number of slots for a snapshot of size bytes.
+// slotLimit is the number of slots for one more snapshot of size bytes. What was
+// preserved ahead, and might never have been needed, does not count against it.
 func (g *userfault) slotLimit(size uint64) uint64 {
 	if m := uint64(g.a.opts.MaxPreserved); m != 0 {
 		return (m + pageSize - 1) / pageSize
 	}
-	return size/pageSize + slotSlack
+	n := size/pageSize + slotSlack
+	for _, l := range *g.chain.Load() {
+		n += l.copied.Load()
+	}
+	return n
 }
 
 // lowSlots is how few free slots make the oldest of several snapshots give way.
@@ -339,6 +344,7 @@ func (g *userfault) setLow(layers []*layer) {
 	if open > 1 {
 		low = lowSlots(g.h.Stats().Limit)
 	}
+	g.low = low
 	g.h.SetLow(low)
 }
 
@@ -450,9 +456,9 @@ func (l *layer) cost() cost {
 	l.g.readers.RLock()
 	defer l.g.readers.RUnlock()
 	if l.gone {
-		return cost{l.pages, l.copied.Load(), l.faults}
+		return cost{int(l.slices.Load()), l.pages, l.copied.Load(), l.faults}
 	}
-	return cost{l.tab.Preserved(), l.copied.Load(), l.tab.Faults()}
+	return cost{int(l.slices.Load()), l.tab.Preserved(), l.copied.Load(), l.tab.Faults()}
 }
 
 // close is called with Arena.mu held, when no reader of this snapshot is left.

@@ -11,26 +11,30 @@ const coolAfter = 5 * time.Second
 // system call, and this goroutine does what may take a lock. It ends when the
 // bell is silenced.
 func (g *userfault) keep() {
-	wait := time.Duration(0)
+	wait, pending := time.Duration(0), false
 	for {
 		rang, err := g.h.WaitBell(wait)
 		if err != nil {
 			return
 		}
 		idle := len(*g.chain.Load()) == 0
-		switch {
-		case idle && !rang:
+		if idle && !rang && !pending {
 			// Some is worth keeping for the next snapshot.
 			g.h.CoolDown(max(4*warmSlots, g.h.Stats().Limit/16))
 			wait = 0
 			continue
-		case idle:
+		}
+		if !idle && g.h.Warm() < warmSlots {
+			g.h.WarmUp(4 * warmSlots)
+		}
+		// Arming ahead has the lock for as long as it takes, and gives up where room
+		// runs low. The pool must not starve meanwhile.
+		if pending = g.armingAhead.Load(); pending {
+			wait = time.Millisecond
+			continue
+		}
+		if wait = 0; idle {
 			wait = coolAfter
-		default:
-			wait = 0
-			if g.h.Warm() < warmSlots {
-				g.h.WarmUp(4 * warmSlots)
-			}
 		}
 		g.a.mu.Lock()
 		g.reclaim()

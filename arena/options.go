@@ -34,7 +34,9 @@ type Options struct {
 	// Default ArmAuto.
 	Arming Arming
 	// Preserving is whether the pages of a snapshot that is being streamed are
-	// preserved before they are written. Default PreserveAuto.
+	// preserved before they are written; writers at full speed are then held for
+	// slices of some 300 us while that is done. Default PreserveAuto, which with
+	// Track is PreserveOnWrite.
 	Preserving Preserving
 	// FaultPages is how many pages a first write preserves: a power of two up
 	// to 512, for tests and measurements. Default: chosen by measurement.

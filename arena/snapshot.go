@@ -108,7 +108,7 @@ type SnapshotStats struct {
 
 	// Arming ahead of the instant, while writers went on; zero if it was not done.
 	Arming      time.Duration // from the beginning until writers were held
-	Slices      int           // for each of which writers were held for some 300 us: they were writing at full speed
+	Slices      int           // for each of which writers were held for some 300 us, because they write at full speed; also after the instant, see Options.Preserving
 	Passes      int           // over what was written meanwhile, after the one over everything
 	Reprotected int64         // pages that these passes protected again
 	Held        int64         // pages protected while writers were held
@@ -131,13 +131,14 @@ func (h *handle) stats() SnapshotStats {
 	return SnapshotStats{
 		Pause: h.timing.pause, Waited: h.timing.waited, Bytes: int64(h.timing.size),
 		Pages: int64(c.pages), Faults: int64(c.faults), Ahead: int64(c.ahead),
-		Arming: h.timing.arming, Slices: h.timing.slices, Passes: h.timing.count,
+		Arming: h.timing.arming, Slices: h.timing.slices + c.slices, Passes: h.timing.count,
 		Reprotected: int64(h.timing.reprotected), Held: int64(h.timing.held),
 	}
 }
 
-// Close gives the preserved pages back. It is idempotent, waits for a ReadAt
-// that runs no longer than that reads 256 KiB, and may be called by a writer.
+// Close gives the preserved pages back. It is idempotent, waits for a ReadAt or
+// Stream that runs no longer than that copies 256 KiB or a few milliseconds' worth,
+// and may be called by a writer.
 func (s *Snapshot) Close() error {
 	s.cleanup.Stop()
 	return s.h.close()

@@ -1,7 +1,6 @@
 package arena
 
 import (
-	"runtime"
 	"sync"
 	"time"
 )
@@ -11,13 +10,9 @@ import (
 // to them, as Options.Preserving says. It changes what is read in no way.
 func (s *Snapshot) Stream() (done func()) {
 	stop := make(chan struct{})
-	var ended sync.WaitGroup
-	ended.Go(func() { s.h.ahead(stop) })
-	return sync.OnceFunc(func() {
-		close(stop)
-		ended.Wait()
-		runtime.KeepAlive(s)
-	})
+	go s.h.ahead(stop)
+	// Without waiting: it may be holding writers off, and be called by one.
+	return sync.OnceFunc(func() { close(stop) })
 }
 
 // ahead preserves until it is stopped, or there is nothing left to do.
@@ -30,15 +25,48 @@ func (h *handle) ahead(stop <-chan struct{}) {
 			return
 		case <-wait.C:
 		}
-		h.mu.RLock()
-		again := time.Duration(-1)
-		if h.f != nil {
-			again = h.f.ahead()
-		}
-		h.mu.RUnlock()
+		again := h.aheadOnce(stop)
 		if again < 0 {
 			return
 		}
 		wait.Reset(again)
 	}
+}
+
+// aheadOnce does one step. It answers when to do the next, a negative time for never.
+func (h *handle) aheadOnce(stop <-chan struct{}) (again time.Duration) {
+	h.mu.RLock()
+	p := plan{again: -1}
+	if h.f != nil {
+		p = h.f.plan()
+	}
+	h.mu.RUnlock()
+	if !p.copy {
+		return p.again
+	}
+	if !h.a.mu.TryLock() {
+		return p.again // a snapshot is being taken
+	}
+	defer h.a.unlock()
+	began := time.Now()
+	if p.held {
+		// Before h.mu: a writer may be about to close this very snapshot.
+		release, err := h.a.opts.hold()()
+		if err != nil {
+			return -1
+		}
+		defer release()
+	}
+	waited := time.Since(began)
+	select {
+	case <-stop:
+		return -1
+	default:
+	}
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	if h.f == nil || h.f.ahead(p.held, waited) {
+		return -1
+	}
+	return 0
 }

@@ -17,6 +17,10 @@ func (h *Handle) PreserveAhead(first, n uint64) (preserved uint64, ok bool) {
 	if t == nil {
 		return 0, true
 	}
+	// Memory for many slots at once comes in a third of the time in huge pages. (Not
+	// before: the resolver may meet a slot without memory, and should then wait for
+	// one page.) A system that has none is as good.
+	h.huge.Do(func() { _ = h.slots.HugePages(true) })
 	end := min(first+n, t.pages)
 	p := first
 	// What is missing comes in protected, and is in the file. It may come in at any
@@ -26,6 +30,10 @@ func (h *Handle) PreserveAhead(first, n uint64) (preserved uint64, ok bool) {
 		for p < end && ok && !h.r.isMissing(p) {
 			if h.Warm() < aheadStep {
 				h.WarmUp(16 * aheadStep)
+			}
+			if h.Free() <= keepFresh {
+				ok = false // these are the resolver's
+				break
 			}
 			add64(&h.entry.inside, 1)
 			var k uint64
@@ -42,23 +50,54 @@ func (h *Handle) PreserveAhead(first, n uint64) (preserved uint64, ok bool) {
 }
 
 // preserveRun preserves those of the pages [page, end) that are not yet, up to
-// next: the first that is missing, or end.
+// next: the first that is missing, or end. It is preserve for many pages, with
+// as few locked instructions as there can be: several processors do this at
+// once, and would spend more time on who has the counters than on copying.
 //
 //go:nosplit
 //go:norace
 //go:nocheckptr
 func (r *Range) preserveRun(t *Table, page, end uint64) (next, preserved uint64, ok bool) {
-	if !r.hasRoom(t, end-page) {
+	if !r.hasRoomForAll(t) {
 		return page, 0, false
 	}
-	for ; page < end && !r.isMissing(page); page++ {
-		if load32(t.entry(page)) != entryNone {
+	chain, slots := r.popChain(&r.warm, end-page)
+	if slots == 0 {
+		return page, 0, true // others were quicker
+	}
+	add64(&r.warmLen, -slots)
+	add64(&r.used, slots)
+	// The slots before s hold a page and stand in its entry.
+	s, last := chain, uint64(0)
+	for ; page < end && preserved < slots && !r.isMissing(page); page++ {
+		entry := t.entry(page)
+		if load32(entry) != entryNone || t.spares(page) {
 			continue
 		}
-		if !r.preserve(t, page) {
-			return page, preserved, false
+		copyPages(r.slots+(s-1)<<pageShift, r.start+page<<pageShift, pageSize)
+		put32(r.slotPage(s-1), uint32(page))
+		// As in preserve. Who loses keeps the slot for the next page.
+		if !cas32(entry, entryNone, uint32(s)) {
+			add64(&r.lost, 1)
+			continue
 		}
 		preserved++
+		last, s = s, r.next(s-1)
+	}
+	if rest := slots - preserved; rest > 0 {
+		// The last link of the chain leads to a slot that is not ours, so its end is
+		// found by counting.
+		tail := s
+		for i := uint64(1); i < rest; i++ {
+			tail = r.next(tail - 1)
+		}
+		r.pushChain(&r.warm, s-1, tail-1)
+		add64(&r.warmLen, rest)
+		add64(&r.used, -rest)
+	}
+	if preserved > 0 {
+		r.pushChain(&t.list, chain-1, last-1)
+		add64(&t.count, preserved)
 	}
 	return page, preserved, true
 }

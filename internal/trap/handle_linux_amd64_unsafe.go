@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"unsafe"
 
 	"golang.org/x/sys/cpu"
@@ -42,6 +43,7 @@ type Handle struct {
 	slots vm.Mapping
 	links vm.Mapping
 	log   vm.Mapping // words, then the summary
+	huge  sync.Once  // huge pages for slots, see PreserveAhead
 	image *imageMemory
 	bell  int      // written by the resolver
 	ear   *os.File // reads what bell writes
@@ -76,7 +78,7 @@ func New(c Config) (_ *Handle, err error) {
 	if h.ctl, err = vm.Map(roundUp(hintOff + blocks*8)); err != nil {
 		return nil, err
 	}
-	if h.slots, err = vm.Reserve(roundUp(c.MaxSlots*pageSize), pageSize); err != nil {
+	if h.slots, err = vm.Reserve(roundUp(c.MaxSlots*pageSize), blockPages*pageSize); err != nil {
 		return nil, fmt.Errorf("reserving %d slots: %w", c.MaxSlots, err)
 	}
 	if h.links, err = vm.Reserve(roundUp(c.MaxSlots*linkSize), pageSize); err != nil {

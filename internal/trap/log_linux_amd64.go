@@ -83,8 +83,11 @@ func (h *Handle) StartLog() {
 // StopLog switches the log off.
 func (h *Handle) StopLog() { store64(&h.r.logging, 0) }
 
-// Logged is how many pages are in the log, about.
+// Logged is how many pages are in the log, about; 0 while it is off.
 func (h *Handle) Logged() uint64 {
+	if load64(&h.r.logging) == 0 {
+		return 0
+	}
 	// A page may be taken before it has been counted.
 	return uint64(max(int64(load64(&h.r.logged)), 0))
 }

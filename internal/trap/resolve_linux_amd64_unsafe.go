@@ -177,16 +177,25 @@ func (r *Range) mayRepeat(page uint64) bool {
 	return v&(1<<14-1) < repeatsForPanic
 }
 
-// hasRoom: preserving n pages that nobody has written yet does not bring an
-// overrun nearer that might not come without. A low mark is set where several
-// snapshots are open.
+// hasRoom: n pages that nobody has written yet may be preserved along. Either
+// there is room for all of t, which alone takes entries, so that nothing is
+// lost by it; or they are a guess that some room is spent on.
 //
 //go:nosplit
 //go:norace
 //go:nocheckptr
 func (r *Range) hasRoom(t *Table, n uint64) bool {
 	limit := load64(&r.limit)
-	return limit >= t.pages && load64(&r.low) == 0 || load64(&r.used)+n <= limit-limit/4
+	return r.hasRoomForAll(t) || load64(&r.used)+n <= limit-limit/4
+}
+
+// hasRoomForAll: every page of t that is not preserved yet can be.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func (r *Range) hasRoomForAll(t *Table) bool {
+	return load64(&r.used)+t.pages <= load64(&r.limit)+load64(&t.count)
 }
 
 //go:nosplit

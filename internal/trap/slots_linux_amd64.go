@@ -28,22 +28,60 @@ func (r *Range) pop(head *uint64) uint64 {
 		}
 		// The link may be stale if the slot was popped meanwhile; then the tag
 		// has changed and the exchange fails.
-		next := uint64(load32(word32(r.links + (s-1)*linkSize)))
+		next := r.next(s - 1)
 		if cas64(head, h, (h>>32+1)<<32|next) {
 			return s
 		}
 	}
 }
 
+// popChain takes up to n slots off a free list, as pop does. They stay linked to
+// one another: first is the first one plus one, 0 if there was none.
+//
 //go:nosplit
 //go:norace
 //go:nocheckptr
-func (r *Range) push(head *uint64, slot uint64) {
-	link := word32(r.links + slot*linkSize)
+func (r *Range) popChain(head *uint64, n uint64) (first, got uint64) {
+	for {
+		h := load64(head)
+		if first = h & 0xffffffff; first == 0 {
+			return 0, 0
+		}
+		// The links may be stale if slots were popped meanwhile; they still lead
+		// from slot to slot or end, and the exchange fails.
+		next := first
+		for got = 0; got < n && next != 0; got++ {
+			next = r.next(next - 1)
+		}
+		if cas64(head, h, (h>>32+1)<<32|next) {
+			return first, got
+		}
+	}
+}
+
+// next is the slot that is linked to slot, plus one; 0 is none.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func (r *Range) next(slot uint64) uint64 { return uint64(load32(word32(r.links + slot*linkSize))) }
+
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func (r *Range) push(head *uint64, slot uint64) { r.pushChain(head, slot, slot) }
+
+// pushChain puts the slots that are linked from first to last on a list.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func (r *Range) pushChain(head *uint64, first, last uint64) {
+	link := word32(r.links + last*linkSize)
 	for {
 		h := load64(head)
 		put32(link, uint32(h))
-		if cas64(head, h, h&^0xffffffff|(slot+1)) {
+		if cas64(head, h, h&^0xffffffff|(first+1)) {
 			return
 		}
 	}
