@@ -15,7 +15,7 @@ func TestSnapshotMayBeStreamedTwiceAtOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 2 {
 		wg.Go(func() {
-			defer s.Stream()()
+			defer s.Stream(t.Context())()
 			content(t, s)
 		})
 	}
@@ -33,7 +33,7 @@ func TestSnapshotMayBeGivenUpWhileStreamed(t *testing.T) {
 		var wg sync.WaitGroup
 		wg.Go(func() {
 			for !stop.Load() {
-				s.h.aheadOnce(nil)
+				s.h.aheadOnce(t.Context())
 			}
 		})
 		fill(b, 1)

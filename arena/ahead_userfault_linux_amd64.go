@@ -16,7 +16,7 @@ import (
 // two megabytes as much as lifting one page. And then faults take blocks along,
 // since all of it will be copied.
 //
-// Which of the two it is, is found out by what writers lose: more than half of a
+// Which of the two it is, is found out by what writers lose: most of a
 // processor, or, as the ski renter does it, a good part of one until it comes to
 // what copying everything costs.
 //
@@ -33,11 +33,13 @@ const (
 	// be woken for it.
 	aheadSlice = time.Millisecond
 	// Losing so much of one processor is reason enough, and so much if it has been
-	// going on for long.
-	aheadShare     = 0.5
+	// going on for long. (The resolver's own time is half to two thirds of what a
+	// fault costs; the rest is the kernel's, delivering it.)
+	aheadShare     = 0.4
 	aheadLongShare = 0.25
-	// Load is looked at so often.
-	aheadLook = time.Millisecond
+	// Load is looked at so often, and over so long: writers may come in bursts.
+	aheadLook   = time.Millisecond
+	aheadWindow = 5 * time.Millisecond
 	// copyFactor is what preserving a page ahead costs beside its copy.
 	copyFactor = 2
 )
@@ -76,7 +78,7 @@ func (l *layer) plan() plan {
 		c.busy = l.busy
 		c.begun = g.a.opts.Preserving == PreserveAhead || l.busy
 	}
-	if now.ticks-c.last.ticks > 0 {
+	if g.clock.duration(now.ticks-c.last.ticks) >= aheadWindow {
 		share := c.last.share(now)
 		c.last = now
 		all := c.total / pageSize * g.h.Stats().CopyTicks * copyFactor

@@ -50,7 +50,7 @@ const (
 	// Writers are held for slices of about this length.
 	sliceFor = 300 * time.Microsecond
 	// They are busy where the resolver's part of one processor is this much.
-	busyShare = 0.25
+	busyShare = 0.3
 	// Their updates are long where waiting for them took so many times as long as
 	// the slices, and this much in all: then slices cost more than they spare.
 	longTimes = 3
@@ -91,7 +91,7 @@ func (g *userfault) arm(high func() uint64, hold hold) (p passes, err error) {
 	if g.armed == 0 {
 		g.startLog()
 	}
-	c := campaign{g: g, hold: hold, passes: &p}
+	c := campaign{g: g, hold: hold, passes: &p, since: g.spent()}
 	goOn := func() bool { return time.Since(began) < maxArming && g.h.Free() >= g.low }
 	for g.wholeBlocks(high()) > g.armed && goOn() {
 		if err := c.advance(g.wholeBlocks(high())); err != nil {
@@ -100,11 +100,11 @@ func (g *userfault) arm(high func() uint64, hold hold) (p passes, err error) {
 	}
 	for least := uint64(math.MaxUint64); p.count < maxPasses && goOn(); p.count++ {
 		left := g.h.Logged()
-		if left <= fewPages || c.busy && left >= least {
+		if left <= fewPages || c.slicing && left >= least {
 			break
 		}
 		// Passes that do not shrink will not, unless writers are held.
-		c.busy = c.busy || left > least*3/4
+		c.slicing = c.slicing || left > least*3/4
 		least = min(least, left)
 		if err := c.pass(); err != nil {
 			return p, err
@@ -118,7 +118,9 @@ type campaign struct {
 	g    *userfault
 	hold hold
 	*passes
-	spell // of slices
+	since   spent // when the load was looked at
+	slicing bool  // hold writers for slices, if that pays
+	spell
 }
 
 // advance protects some more of [armed, high).
@@ -128,11 +130,14 @@ func (c *campaign) advance(high uint64) error {
 		n := g.wholeBlocks(uint64(float64(sliceFor.Nanoseconds())/g.pageCost()) * pageSize)
 		return c.slice(func() error { return g.protectNew(min(high, g.armed+max(n, blockSize)), true) })
 	}
-	spent := g.spent()
 	if err := g.protectNew(min(high, g.armed+goingRound), false); err != nil {
 		return err
 	}
-	c.busy = spent.share(g.spent()) > busyShare
+	// Writers may come in bursts.
+	if now := g.spent(); g.clock.duration(now.ticks-c.since.ticks) > aheadWindow {
+		share := c.since.share(now)
+		c.slicing, c.busy, c.since = share > busyShare, share > aheadShare, now
+	}
 	return nil
 }
 
@@ -160,7 +165,7 @@ func (c *campaign) pass() error {
 }
 
 // slices: hold writers for slices.
-func (c *campaign) slices() bool { return c.busy && c.pays() }
+func (c *campaign) slices() bool { return c.slicing && c.pays() }
 
 // spell is a number of slices for which writers are held.
 type spell struct{ waited, held time.Duration }

@@ -1,40 +1,41 @@
 package arena
 
 import (
-	"sync"
+	"context"
 	"time"
 )
 
 // Stream says that the snapshot is about to be read from front to back, once,
-// until done is called. Meanwhile its pages may be copied before anybody writes
-// to them, as Options.Preserving says. It changes what is read in no way.
-func (s *Snapshot) Stream() (done func()) {
-	stop := make(chan struct{})
-	go s.h.ahead(stop)
-	// Without waiting: it may be holding writers off, and be called by one.
-	return sync.OnceFunc(func() { close(stop) })
+// until done is called. Its pages may be copied before anybody writes to them, as
+// Options.Preserving says; if that pays at once it is done, at the speed of
+// memory, before Stream returns, or until ctx ends. It changes in no way what is
+// read. Call it outside the gate.
+func (s *Snapshot) Stream(ctx context.Context) (done func()) {
+	ctx, done = context.WithCancel(ctx)
+	// Here and not in another goroutine: among writers at full speed that one would
+	// wait long until it runs.
+	if again := s.h.ahead(ctx); again > 0 {
+		go func() {
+			for again > 0 && ctx.Err() == nil {
+				time.Sleep(again)
+				again = s.h.ahead(ctx)
+			}
+		}()
+	}
+	return done
 }
 
-// ahead preserves until it is stopped, or there is nothing left to do.
-func (h *handle) ahead(stop <-chan struct{}) {
-	wait := time.NewTimer(0)
-	defer wait.Stop()
-	for {
-		select {
-		case <-stop:
-			return
-		case <-wait.C:
-		}
-		again := h.aheadOnce(stop)
-		if again < 0 {
-			return
-		}
-		wait.Reset(again)
+// ahead preserves as long as there is something to do. It answers when to look
+// again, a negative time for never.
+func (h *handle) ahead(ctx context.Context) (again time.Duration) {
+	for again == 0 && ctx.Err() == nil {
+		again = h.aheadOnce(ctx)
 	}
+	return again
 }
 
 // aheadOnce does one step. It answers when to do the next, a negative time for never.
-func (h *handle) aheadOnce(stop <-chan struct{}) (again time.Duration) {
+func (h *handle) aheadOnce(ctx context.Context) (again time.Duration) {
 	h.mu.RLock()
 	p := plan{again: -1}
 	if h.f != nil {
@@ -58,10 +59,8 @@ func (h *handle) aheadOnce(stop <-chan struct{}) (again time.Duration) {
 		defer release()
 	}
 	waited := time.Since(began)
-	select {
-	case <-stop:
+	if ctx.Err() != nil {
 		return -1
-	default:
 	}
 	h.mu.RLock()
 	defer h.mu.RUnlock()

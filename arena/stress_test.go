@@ -194,7 +194,7 @@ func stress(t *testing.T, g Guard, w way) {
 	}
 	check := func(p pair) {
 		if o.Preserving == PreserveAhead {
-			defer p.s.Stream()()
+			defer p.s.Stream(t.Context())()
 		}
 		got := make([]byte, p.s.Size())
 		piece := len(got)

@@ -72,7 +72,7 @@ func (s *Snapshot) WriteTo(w io.Writer) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer s.s.Stream()()
+	defer s.s.Stream(context.Background())()
 	c := &counter{w: w}
 	_, err = checkpoint.Write(context.Background(), c, readOnly{s.s}, checkpoint.WriteOptions{
 		ID: s.id, Roots: roots, Progress: s.h.opts.Progress,
@@ -109,7 +109,7 @@ func (s *Snapshot) save(ctx context.Context, src checkpoint.Source) (checkpoint.
 	if err != nil {
 		return checkpoint.Info{}, err
 	}
-	defer s.s.Stream()()
+	defer s.s.Stream(ctx)()
 	info, err := s.h.dir.Save(ctx, src, checkpoint.WriteOptions{
 		ID: s.id, Roots: roots, Progress: s.h.opts.Progress,
 	})
