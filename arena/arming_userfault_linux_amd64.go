@@ -23,7 +23,7 @@ import (
 // out of the log and is about to protect it. When writers are held and no
 // resolver is inside, after the log has been taken and protected, all are
 // protected.
-
+//
 // # Writers at full speed
 //
 // Protecting while writers go on is cheap for them as long as they seldom write
@@ -62,7 +62,7 @@ const (
 	perPageNs   = 40 // a first guess at perPage
 	hugePageNs  = 0.1
 	maxPasses   = 100
-	maxArming   = 5 * time.Second
+	maxPassing  = 5 * time.Second
 	goingPiece  = 4 << 20 // protected by one call while writers go on
 	goingRound  = 16 << 20
 	heldPiece   = 4 << 20
@@ -92,13 +92,16 @@ func (g *userfault) arm(high func() uint64, hold hold) (p passes, err error) {
 		g.startLog()
 	}
 	c := campaign{g: g, hold: hold, passes: &p, since: g.spent()}
-	goOn := func() bool { return time.Since(began) < maxArming && g.h.Free() >= g.low }
-	for g.wholeBlocks(high()) > g.armed && goOn() {
+	// Where room runs low the oldest snapshot has to be given up, for which the lock
+	// is needed that we have.
+	room := func() bool { return g.h.Free() >= g.low }
+	for g.wholeBlocks(high()) > g.armed && room() {
 		if err := c.advance(g.wholeBlocks(high())); err != nil {
 			return p, err
 		}
 	}
-	for least := uint64(math.MaxUint64); p.count < maxPasses && goOn(); p.count++ {
+	passing := time.Now()
+	for least := uint64(math.MaxUint64); p.count < maxPasses && time.Since(passing) < maxPassing && room(); p.count++ {
 		left := g.h.Logged()
 		if left <= fewPages || c.slicing && left >= least {
 			break

@@ -12,15 +12,19 @@
 //   - A preserved page is the old content of a page, kept because an open
 //     snapshot needs it.
 //   - The gate holds writers off while a snapshot is taken (Options.Hold); how
-//     long it is closed is the pause.
+//     long it is closed at the instant is the pause.
+//   - Arming is protecting the memory: ahead of the instant, while writers go on,
+//     or at it.
 //
 // What is guaranteed:
 //
 //  1. A snapshot shows every byte as it was at one instant, while the gate was
 //     closed. Somebody who writes then nevertheless makes Snapshot fail with
 //     ErrConcurrentWrite; he never spoils a snapshot silently.
-//  2. A writer never waits for a reader, never fails and never loses a write
-//     because of a snapshot. What gives way when MaxPreserved is used up is the
+//  2. A writer waits for a snapshot only while the gate is closed: at its instant
+//     and, if writers are at full speed, for slices of up to a millisecond while
+//     it is prepared or streamed. It never waits for a reader, never fails and
+//     never loses a write. What gives way when MaxPreserved is used up is the
 //     snapshot: reading it answers ErrOverrun.
 //  3. All that has to come back lies in the arena, the allocator's state too.
 //  4. Freeing what is not allocated is an error and changes nothing.
