@@ -14,6 +14,8 @@ import "errors"
 //     page, perhaps with some that follow or surround it, and lifts the
 //     protection. How many it takes along is its own choice, as in real use.
 //   - prepared: the same arena; Arena.PrepareWrite of one page, then the write.
+//   - tracked: an arena that tracks which pages are written (Options.Track), without
+//     an open snapshot: the handler lifts the protection and preserves nothing.
 //   - fork: a child of this process has the same memory; the kernel copies.
 //   - async: the pages are protected with UFFD_FEATURE_WP_ASYNC; the kernel lifts
 //     protection by itself and nothing is preserved: a lower limit, no snapshot.
@@ -35,6 +37,7 @@ const (
 	wayUserfault  = "userfault/random"
 	waySequential = "userfault/sequential"
 	wayPrepared   = "prepared/random"
+	wayTracked    = "tracked/random"
 	wayFork       = "fork/random"
 	wayAsync      = "async/random"
 	wayGoroutine  = "goroutine/random"
@@ -60,7 +63,7 @@ func faultCase() *Case {
 		Open: openFault,
 	}
 	for _, load := range []string{loadQuiet, loadBusy} {
-		for _, way := range []string{wayUserfault, waySequential, wayPrepared, wayFork, wayAsync, wayGoroutine} {
+		for _, way := range []string{wayUserfault, waySequential, wayPrepared, wayTracked, wayFork, wayAsync, wayGoroutine} {
 			c.Variants = append(c.Variants, Variant{way + "/" + load, "ns", wayFork + "/" + load})
 		}
 	}

@@ -14,6 +14,7 @@ import (
 // all that does without one.
 type faultBench struct {
 	frozen  *frozenState
+	tracked *frozenState // made at first use
 	plain   *region
 	random  []uint32 // pages to be written
 	inOrder []uint32
@@ -56,6 +57,9 @@ func (b *faultBench) Close() error {
 	if b.frozen != nil {
 		errs = append(errs, b.frozen.close())
 	}
+	if b.tracked != nil {
+		errs = append(errs, b.tracked.close())
+	}
 	if b.plain != nil {
 		errs = append(errs, b.plain.Unmap())
 	}
@@ -89,6 +93,8 @@ func (b *faultBench) Measure(variant string) (r Reading, err error) {
 		took, err = b.userfault(pages, write)
 	case wayPrepared:
 		took, err = b.prepared(pages, write)
+	case wayTracked:
+		took, err = b.track(pages, write)
 	case wayFork:
 		took, err = b.fork(pages, write)
 	case wayAsync:

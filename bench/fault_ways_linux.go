@@ -31,6 +31,29 @@ func (b *faultBench) prepared(pages []uint32, write timer) (time.Duration, error
 	})
 }
 
+// track: nothing is preserved, it is only noted which pages are written.
+func (b *faultBench) track(pages []uint32, write timer) (took time.Duration, err error) {
+	if b.tracked == nil {
+		if b.tracked, err = newFrozenState(int64(b.frozen.size), arena.Options{Guard: arena.GuardUserfault, Track: true}); err != nil {
+			return 0, err
+		}
+	}
+	s, err := b.tracked.a.Snapshot()
+	if err == nil {
+		err = s.Close()
+	}
+	if err != nil {
+		return 0, err
+	}
+	before := b.tracked.a.Stats().Idle
+	took, err = write(func() { writeScattered(b.tracked.bytes(), pages, b.value) })
+	// Some pages of a sample follow one another, and are then lifted along.
+	if n := b.tracked.a.Stats().Idle - before; err == nil && n < int64(len(pages))/10*9 {
+		err = fmt.Errorf("%d pages were written, and %d faults taken", len(pages), n)
+	}
+	return took, err
+}
+
 // inSnapshot times writes while a snapshot is open, which must preserve as many pages.
 func (b *faultBench) inSnapshot(pages int, write timer, first func() error) (took time.Duration, err error) {
 	if err := b.frozen.settle(b.value); err != nil {
