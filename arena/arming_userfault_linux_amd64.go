@@ -60,7 +60,7 @@ const (
 	joinedGap   = 24
 	perCallNs   = 800
 	perPageNs   = 40 // a first guess at perPage
-	hugePageNs  = 0.1
+	leastPageNs = 10
 	maxPasses   = 100
 	maxPassing  = 5 * time.Second
 	goingPiece  = 4 << 20 // protected by one call while writers go on
@@ -208,13 +208,11 @@ func (g *userfault) toProtect(high uint64) time.Duration {
 
 // pageCost is perPage, or a guess.
 func (g *userfault) pageCost() float64 {
-	switch {
-	case g.perPage > 0:
-		return g.perPage
-	case g.a.opts.HugePages:
-		return hugePageNs
+	if g.perPage == 0 {
+		return perPageNs
 	}
-	return perPageNs
+	// Huge pages cost next to nothing, until something has split them.
+	return max(g.perPage, leastPageNs)
 }
 
 // wholeBlocks rounds up to blocks, within the reservation.
@@ -282,7 +280,7 @@ func (g *userfault) protectNew(high uint64, held bool) error {
 	if held && n >= heldPiece {
 		now := float64(time.Since(start).Nanoseconds()) / float64(n/pageSize)
 		// One that was interrupted half-way should not count for much.
-		g.perPage = min(now, 2*g.pageCost())/4 + g.pageCost()*3/4
+		g.perPage = (min(now, 4*g.pageCost()) + g.pageCost()) / 2
 	}
 	g.armed = high
 	return nil
