@@ -7,10 +7,10 @@ type Arming int
 
 const (
 	// ArmAuto protects ahead of the instant where protecting everything at it
-	// would hold writers for longer than a few hundred microseconds.
+	// would hold writers for longer than some 150 microseconds.
 	ArmAuto Arming = iota
 	// ArmWholesale protects everything while writers are held: the pause grows
-	// with the size, 5 to 9 ms a GiB of 4 KiB pages.
+	// with the size, as that of a fork does.
 	ArmWholesale
 	// ArmAhead protects everything while writers go on, then again what they
 	// wrote meanwhile, until little is left for the pause.
@@ -20,12 +20,7 @@ const (
 var armingNames = [...]string{ArmAuto: "auto", ArmWholesale: "wholesale", ArmAhead: "ahead"}
 
 // String is the name in lower case, without "Arm".
-func (m Arming) String() string {
-	if m >= 0 && int(m) < len(armingNames) {
-		return armingNames[m]
-	}
-	return fmt.Sprintf("arming(%d)", int(m))
-}
+func (m Arming) String() string { return nameOf("arming", armingNames[:], int(m)) }
 
 // Preserving is whether the pages of a snapshot that is being streamed into a
 // checkpoint are preserved before anybody writes to them.
@@ -45,11 +40,14 @@ const (
 var preservingNames = [...]string{PreserveAuto: "auto", PreserveOnWrite: "on-write", PreserveAhead: "ahead"}
 
 // String is the name in lower case, without "Preserve".
-func (m Preserving) String() string {
-	if m >= 0 && int(m) < len(preservingNames) {
-		return preservingNames[m]
+func (m Preserving) String() string { return nameOf("preserving", preservingNames[:], int(m)) }
+
+// nameOf is names[i], or kind(i) if there is none.
+func nameOf(kind string, names []string, i int) string {
+	if i >= 0 && i < len(names) {
+		return names[i]
 	}
-	return fmt.Sprintf("preserving(%d)", int(m))
+	return fmt.Sprintf("%s(%d)", kind, i)
 }
 
 // fewPages left to protect are no pause beside that of the gate itself. (Tests

@@ -15,7 +15,7 @@ import (
 // While snapshots protect ahead back to back, system calls write into pinned
 // pages, within one passage through the gate each.
 func TestPinnedPagesTakeSystemCallsWhileArming(t *testing.T) {
-	fewPages = 0
+	passOverFewPages(t)
 	for _, track := range []bool{false, true} {
 		var gate sync.RWMutex
 		a := userfaultArena(t, Options{Arming: ArmAhead, Track: track, Hold: func() (func(), error) {
@@ -217,7 +217,7 @@ func TestWritersThatAreNotHeldTearASnapshotArmedAhead(t *testing.T) {
 // While memory is protected again for the next snapshot, a writer goes from page
 // to page, past the last one that the open snapshot has preserved.
 func TestRunOfWritesWhileArmingLeavesTheOpenSnapshotAlone(t *testing.T) {
-	fewPages = 0
+	passOverFewPages(t)
 	var b []byte
 	write := func(first, end int) {
 		for p := first; p < end; p++ {
@@ -271,7 +271,7 @@ func TestArmingThatCameToNothingLeavesNoLog(t *testing.T) {
 // Writers that are not held may tear a snapshot. One that is returned as good
 // nevertheless stays as it is.
 func TestSnapshotsUnderWritersThatAreNotHeldDoNotChange(t *testing.T) {
-	fewPages = 0
+	passOverFewPages(t)
 	for _, w := range ways {
 		t.Run(w.name, func(t *testing.T) {
 			o := w.opts

@@ -28,9 +28,8 @@ import (
 //
 // Protecting while writers go on is cheap for them as long as they seldom write
 // to what has just been protected. At full speed all over the memory each write
-// is a fault, and each lift interrupts whoever protects: 70 ms of the writers'
-// time a GiB on a virtual machine, where protecting with writers held takes 12. So
-// when the resolver has taken a good part of the time, writers are held for
+// is a fault, and each lift interrupts whoever protects, who then takes several
+// times as long as with writers held. So when the resolver has taken a good part of the time, writers are held for
 // slices of a few hundred microseconds instead. Between two slices everybody
 // who was held up gets at least one turn.
 

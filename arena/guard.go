@@ -25,12 +25,7 @@ const (
 var guardNames = [...]string{GuardAuto: "auto", GuardUserfault: "userfault", GuardCopy: "copy"}
 
 // String is the guard's name in lower case.
-func (g Guard) String() string {
-	if g >= 0 && int(g) < len(guardNames) {
-		return guardNames[g]
-	}
-	return fmt.Sprintf("guard(%d)", int(g))
-}
+func (g Guard) String() string { return nameOf("guard", guardNames[:], int(g)) }
 
 // ParseGuard is the inverse of String.
 func ParseGuard(name string) (Guard, error) {

@@ -36,7 +36,7 @@ type Options struct {
 	Arming Arming
 	// Preserving is whether the pages of a snapshot that is being streamed are
 	// preserved before they are written; writers at full speed are then held for
-	// slices of some 300 us while that is done. Default PreserveAuto, which with
+	// slices of a millisecond while that is done. Default PreserveAuto, which with
 	// Track is PreserveOnWrite.
 	Preserving Preserving
 	// FaultPages is how many pages a first write preserves: a power of two up

@@ -108,7 +108,7 @@ type SnapshotStats struct {
 
 	// Arming ahead of the instant, while writers went on; zero if it was not done.
 	Arming      time.Duration // from the beginning until writers were held
-	Slices      int           // for each of which writers were held for some 300 us, because they write at full speed; also after the instant, see Options.Preserving
+	Slices      int           // for each of which writers at full speed were held, some 300 us; after the instant a millisecond, see Options.Preserving
 	Passes      int           // over what was written meanwhile, after the one over everything
 	Reprotected int64         // pages that these passes protected again
 	Held        int64         // pages protected while writers were held

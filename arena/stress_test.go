@@ -111,7 +111,7 @@ func stress(t *testing.T, g Guard, w way) {
 		t.Skip("not asked for")
 	}
 	release := w.release
-	fewPages = 0 // so that there are passes at all
+	passOverFewPages(t)
 	const pages, words = 96, 96 * pageSize / 8
 	var gate sync.RWMutex
 	var a *Arena
@@ -275,6 +275,13 @@ func stress(t *testing.T, g Guard, w way) {
 	if s.PreservedPages != 0 {
 		t.Errorf("%d pages are still preserved", s.PreservedPages)
 	}
+}
+
+// passOverFewPages lets arming ahead make passes also over small arenas.
+func passOverFewPages(t *testing.T) {
+	was := fewPages
+	fewPages = 0
+	t.Cleanup(func() { fewPages = was })
 }
 
 // surround makes the surroundings that the environment asks for.

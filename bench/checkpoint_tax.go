@@ -44,7 +44,9 @@ import (
 //     the fork and the child's end: each is a copy, but for a few.
 //
 // One state is open at a time, so variants of one way follow one another. When it
-// is opened a checkpoint is written that does not count. The files go to -dir.
+// is opened a checkpoint is written that does not count, and of two in a row under
+// a load the second counts: memory for what is preserved is warm then. Who takes
+// checkpoints seldom pays for having it again, with fork, too. The files go to -dir.
 //
 // A disk that takes its time makes checkpoints long, and the figures depend on what else
 // the machine does meanwhile; -dir on a memory file system shows the processors' part.

@@ -37,7 +37,9 @@
 //  9. Open falls back to an older checkpoint if the newest is damaged, and Origin
 //     says so. If all are damaged it is an error, never an empty heap.
 //
-// A writer never waits for a reader, never fails and never loses a write because
-// of a snapshot: what gives way when Options.MaxPreserved is used up is the
+// A writer waits for a snapshot only while the gate is closed: at its instant and,
+// if writers are at full speed, for slices of up to a millisecond while it is
+// prepared or saved. It never waits for a reader, never fails and never loses a
+// write because of a snapshot: what gives way when Options.MaxPreserved is used up is the
 // snapshot (ErrOverrun).
 package cowheap
