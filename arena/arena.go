@@ -34,6 +34,9 @@ type Arena struct {
 	closeErr error
 	alive    sync.RWMutex // held for reading by who may come after Close has begun
 
+	parent   *Snapshot // what a fork's missing pages come from, until all are in; under mu
+	orphaned bool      // closed, but forks need the memory; under mu
+
 	reg sync.Mutex // what follows; held for a few instructions
 	registry
 }
@@ -41,8 +44,10 @@ type Arena struct {
 // registry is what an Arena knows of its snapshots.
 type registry struct {
 	open    map[*handle]struct{}
-	leaving []frozen // closed, and to be given back by whoever holds mu
+	users   map[frozen]int // open handles of each
+	leaving []frozen       // closed, and to be given back by whoever holds mu
 	taken   uint64
+	rolled  rollbacks
 	last    timing
 	worst   timing // the longest pause and the longest wait, each by itself
 	sum     struct {
@@ -69,7 +74,7 @@ func reserve(o Options) (_ *Arena, err error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	a := &Arena{opts: o, registry: registry{open: map[*handle]struct{}{}}}
+	a := &Arena{opts: o, registry: registry{open: map[*handle]struct{}{}, users: map[frozen]int{}}}
 	if a.mem, err = vm.Reserve(o.maxSize(), blockSize); err != nil {
 		if errors.Is(err, vm.ErrNotSupported) {
 			err = fmt.Errorf("%w (%w)", err, ErrNotSupported)
@@ -92,6 +97,22 @@ func reserve(o Options) (_ *Arena, err error) {
 		return nil, err
 	}
 	return a, nil
+}
+
+// enter makes h known. Preconditions: Arena.reg is held.
+func (r *registry) enter(h *handle) {
+	r.open[h] = struct{}{}
+	r.users[h.f]++
+}
+
+// leave takes h away again, and what it held if it was the last one to hold it.
+// Preconditions: as enter.
+func (r *registry) leave(h *handle) {
+	delete(r.open, h)
+	if r.users[h.f]--; r.users[h.f] == 0 {
+		delete(r.users, h.f)
+		r.leaving = append(r.leaving, h.f)
+	}
 }
 
 // newGuard takes the guard that was asked for, or the first that works.
@@ -250,12 +271,16 @@ func (a *Arena) settle() error {
 // giveBack is settle for one who holds mu.
 func (a *Arena) giveBack() error {
 	a.reg.Lock()
-	leaving := a.leaving
+	leaving, left := a.leaving, len(a.open)
 	a.leaving = nil
 	a.reg.Unlock()
 	var errs []error
 	for _, f := range leaving {
 		errs = append(errs, f.close())
+	}
+	if a.orphaned && left == 0 {
+		a.orphaned = false
+		errs = append(errs, a.tearDown())
 	}
 	return errors.Join(errs...)
 }
@@ -266,8 +291,9 @@ func (a *Arena) anyLeaving() bool {
 	return len(a.leaving) > 0
 }
 
-// Close closes the snapshots and gives everything back. Nobody may use the
-// memory any more. It is idempotent.
+// Close closes the snapshots and gives everything back, or leaves that to the last
+// fork that needs pages of one of them. Nobody may use the memory any more. It is
+// idempotent.
 func (a *Arena) Close() error {
 	a.closing.Do(func() { a.closeErr = a.close() })
 	return a.closeErr
@@ -277,15 +303,24 @@ func (a *Arena) close() error {
 	a.closed.Store(true)
 	a.guard.quiesce()
 	a.mu.Lock()
-	defer a.mu.Unlock()
+	defer a.unlock()
 	a.reg.Lock()
 	open := slices.Collect(maps.Keys(a.open))
 	a.reg.Unlock()
 	for _, h := range open {
-		h.detach()
+		if !h.fork {
+			h.detach(ErrClosed)
+		}
 	}
-	err := a.giveBack()
+	a.orphaned = true
+	return a.giveBack()
+}
+
+// tearDown gives the memory back.
+// Preconditions: mu is held, no snapshot is open, and nobody uses the memory.
+func (a *Arena) tearDown() error {
 	a.alive.Lock()
-	defer a.alive.Unlock()
-	return errors.Join(err, a.guard.close(), a.mem.Unmap())
+	err := errors.Join(a.guard.close(), a.mem.Unmap())
+	a.alive.Unlock()
+	return errors.Join(err, a.leaveParent())
 }

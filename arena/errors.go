@@ -21,10 +21,15 @@ var (
 	// ErrOverrun: more was written than MaxPreserved allows to keep, and the
 	// snapshot was given up so that writers could go on.
 	ErrOverrun = errors.New("snapshot overrun: raise MaxPreserved or close snapshots sooner")
+	// ErrForeign: the snapshot is one of another arena.
+	ErrForeign = errors.New("a snapshot of another heap")
 	// ErrConcurrentWrite: somebody wrote while the snapshot was taken, outside
 	// the gate that holds writers off. The snapshot was discarded.
 	ErrConcurrentWrite = errors.New("write outside the gate while a snapshot was taken")
 )
+
+// errRolledBack is why a snapshot was closed that its owner did not close.
+var errRolledBack = fmt.Errorf("%w by a rollback to an older snapshot", ErrClosed)
 
 // ConcurrentWriteError is an ErrConcurrentWrite that knows the write.
 type ConcurrentWriteError struct {

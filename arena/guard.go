@@ -11,18 +11,26 @@ import (
 type Guard int
 
 const (
-	// GuardAuto takes the first that works here: userfault, then copy.
+	// GuardAuto takes the first that works here: userfault, mprotect, copy.
 	GuardAuto Guard = iota
 	// GuardUserfault write-protects the pages by userfaultfd; the thread that
 	// writes first saves the page in its signal handler. A snapshot costs what
 	// is written after it. Linux 6.4 or newer on amd64.
 	GuardUserfault
+	// GuardShadow keeps a second copy of the memory, and has the kernel note which
+	// pages are written: a first write costs a fraction of what it costs with
+	// userfault, a snapshot the copies of what was written since the last one.
+	// Many writing threads, many snapshots a second. Linux 6.7 or newer.
+	GuardShadow
+	// GuardMprotect is userfault with mprotect in its place, in larger pieces:
+	// where userfaultfd is refused, as in most containers. Linux on amd64.
+	GuardMprotect
 	// GuardCopy copies everything in use while writers are held: the pause grows
 	// with the size, writes cost nothing. Any 64-bit unix; small state.
 	GuardCopy
 )
 
-var guardNames = [...]string{GuardAuto: "auto", GuardUserfault: "userfault", GuardCopy: "copy"}
+var guardNames = [...]string{GuardAuto: "auto", GuardUserfault: "userfault", GuardShadow: "shadow", GuardMprotect: "mprotect", GuardCopy: "copy"}
 
 // String is the guard's name in lower case.
 func (g Guard) String() string { return nameOf("guard", guardNames[:], int(g)) }
@@ -75,6 +83,15 @@ type guard interface {
 	bring(off uint64, src []byte) error
 	// complete ends what lazy began: all content is in.
 	complete(hold hold) error
+	// fork makes the pages below high, whose content is f's, come in as they are
+	// touched. The arena is fresh, f another one's, intact and pinned.
+	// ErrNotSupported if these two guards cannot.
+	fork(f frozen, high uint64) error
+	// rollback makes [0, f's size) what f holds, and [f's size, high) zero. Nobody reads
+	// or writes; all of the memory is in; f is intact; no newer snapshot is
+	// open but for those that forks hold. It answers how many pages it put back;
+	// an error has changed nothing.
+	rollback(f frozen, high uint64) (pages uint64, err error)
 	stats(s *Stats)
 	// quiesce ends what works in the background; mu is not held.
 	quiesce()
@@ -92,6 +109,12 @@ type frozen interface {
 	ahead(held bool, waited time.Duration) (all bool)
 	// release says that [off, off+n) will not be read again.
 	release(off, n uint64)
+	// intact is nil, or why the content is not whole any more: ErrOverrun.
+	intact() error
+	// pin says that a fork reads it without being told when it is given up, so that
+	// it must not be. Called under the arena's mu; unpin at any time.
+	pin() error
+	unpin()
 	cost() cost
 	// close is called under the arena's mu when nobody reads any more.
 	close() error

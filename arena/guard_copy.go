@@ -23,8 +23,9 @@ type copyGuard struct {
 func newCopyGuard(a *Arena) *copyGuard { return &copyGuard{a: a} }
 
 type copied struct {
-	g   *copyGuard
-	mem vm.Mapping
+	g    *copyGuard
+	mem  vm.Mapping
+	size uint64 // of the snapshot, in bytes
 }
 
 func (g *copyGuard) kind() Guard { return GuardCopy }
@@ -56,7 +57,7 @@ func (g *copyGuard) freeze(high func() uint64, hold hold) (frozen, timing, error
 	release()
 	t := timing{size: n, waited: held.Sub(start), pause: time.Since(held)}
 	g.bytes.Add(mem.Size())
-	return &copied{g: g, mem: mem}, t, nil
+	return &copied{g: g, mem: mem, size: n}, t, nil
 }
 
 // take gives memory of at least n bytes.
@@ -90,6 +91,18 @@ func (g *copyGuard) bring(uint64, []byte) error { return ErrNotSupported }
 
 func (g *copyGuard) complete(hold) error { return nil }
 
+// fork is not needed: a copy of a copy is as good as any.
+func (g *copyGuard) fork(frozen, uint64) error { return ErrNotSupported }
+
+func (g *copyGuard) rollback(f frozen, high uint64) (pages uint64, err error) {
+	c := f.(*copied)
+	copyParallel(g.a.mem.Bytes(0, c.size), c.mem.Bytes(0, c.size))
+	if high > c.size {
+		clear(g.a.mem.Bytes(c.size, high-c.size))
+	}
+	return max(high, c.size) / pageSize, nil
+}
+
 func (g *copyGuard) stats(s *Stats) {
 	s.PreservedBytes = int64(g.bytes.Load())
 	s.PreservedPages = s.PreservedBytes / pageSize
@@ -110,6 +123,12 @@ func (c *copied) readAt(p []byte, off uint64) error {
 }
 
 func (c *copied) release(off, n uint64) {}
+
+func (c *copied) intact() error { return nil }
+
+func (c *copied) pin() error { return nil }
+
+func (c *copied) unpin() {}
 
 func (c *copied) plan() plan { return plan{again: -1} }
 

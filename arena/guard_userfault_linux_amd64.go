@@ -469,3 +469,11 @@ func (l *layer) close() error {
 	}
 	return l.g.tidy()
 }
+
+func (g *userfault) fork(f frozen, high uint64) error { return ErrNotSupported }
+
+func (g *userfault) rollback(f frozen, high uint64) (pages uint64, err error) { return 0, ErrNotSupported }
+
+func (l *layer) intact() error { return nil }
+func (l *layer) pin() error { return nil }
+func (l *layer) unpin()     {}

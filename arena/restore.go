@@ -88,7 +88,7 @@ func (a *Arena) Bring(off int64, src []byte) error {
 	return a.guard.bring(uint64(off), src)
 }
 
-// Complete ends a lazy restore: every page that is not all zero has been
+// Complete ends a lazy restore or a fork: every page that is not all zero has been
 // brought in, and the rest may be zero without asking. It holds writers off for
 // some microseconds a GiB. While a snapshot is open it changes nothing, and
 // pages of zeros go on coming in one by one, which is slower but not wrong.
@@ -98,5 +98,8 @@ func (a *Arena) Complete() error {
 	if a.closed.Load() {
 		return ErrClosed
 	}
-	return a.guard.complete(a.opts.hold())
+	if err := a.guard.complete(a.opts.hold()); err != nil {
+		return err
+	}
+	return a.leaveParent()
 }

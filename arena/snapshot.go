@@ -18,9 +18,12 @@ type Snapshot struct {
 // handle is what a Snapshot that was dropped leaves behind to be closed.
 type handle struct {
 	a      *Arena
+	seq    uint64 // ascending with the instants
+	fork   bool   // held by a fork, and not to be closed with the arena or by a rollback
 	timing timing
 	mu     sync.RWMutex  // held for reading while f is used
 	f      frozen        // nil once closed
+	why    error         // it was closed, an ErrClosed
 	cost   SnapshotStats // the last, once closed
 }
 
@@ -38,9 +41,9 @@ func (a *Arena) Snapshot() (*Snapshot, error) {
 	if err != nil {
 		return nil, fmt.Errorf("taking a snapshot: %w", err)
 	}
-	h := &handle{a: a, timing: t, f: f}
 	a.reg.Lock()
 	a.taken++
+	h := &handle{a: a, seq: a.taken, timing: t, f: f}
 	a.last = t
 	a.worst.pause = max(a.worst.pause, t.pause)
 	a.worst.waited = max(a.worst.waited, t.waited)
@@ -50,12 +53,17 @@ func (a *Arena) Snapshot() (*Snapshot, error) {
 		a.sum.count += t.count
 		a.sum.reprotected += t.reprotected
 	}
-	a.open[h] = struct{}{}
+	a.enter(h)
 	a.reg.Unlock()
+	return newSnapshot(h), nil
+}
+
+// newSnapshot gives the handle to a caller.
+func newSnapshot(h *handle) *Snapshot {
 	s := &Snapshot{h: h}
 	// A snapshot that nobody can reach any more would cost every writer for ever.
 	s.cleanup = runtime.AddCleanup(s, func(h *handle) { _ = h.close() }, h)
-	return s, nil
+	return s
 }
 
 // Size is the number of bytes frozen: High at the instant.
@@ -151,8 +159,8 @@ func (h *handle) readAt(p []byte, off uint64) error {
 		n := min(len(p), piece)
 		h.mu.RLock()
 		if h.f == nil {
-			h.mu.RUnlock()
-			return ErrClosed
+			defer h.mu.RUnlock()
+			return h.why
 		}
 		err := h.f.readAt(p[:n], off)
 		h.mu.RUnlock()
@@ -165,24 +173,26 @@ func (h *handle) readAt(p []byte, off uint64) error {
 }
 
 func (h *handle) close() error {
-	h.detach()
+	h.detach(ErrClosed)
 	return h.a.settle()
 }
 
-// detach closes the handle to its users, waits for those that are reading, and
-// leaves the rest to whoever may take the arena's mu.
-func (h *handle) detach() {
+// detach closes the handle to its users, who are told why, waits for those that are
+// reading, and leaves the rest to whoever may take the arena's mu.
+func (h *handle) detach(why error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.f == nil {
 		return
 	}
 	h.cost = h.stats()
+	if h.fork {
+		h.f.unpin()
+	}
 	// In one step: who finds the handle neither open nor leaving may take it
 	// that it has been given back.
 	h.a.reg.Lock()
-	delete(h.a.open, h)
-	h.a.leaving = append(h.a.leaving, h.f)
+	h.a.leave(h)
 	h.a.reg.Unlock()
-	h.f = nil
+	h.f, h.why = nil, why
 }

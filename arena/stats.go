@@ -38,7 +38,11 @@ type Stats struct {
 	Reprotected int64 // pages that these protected again
 	Dirty       int64 // pages written since the last snapshot, at most; with Options.Track or a snapshot open
 
-	// A lazy restore: pages of the image that are in, and all of them. The same
+	Rollbacks                   int64
+	RolledBack                  int64         // pages that these put back
+	LastRollback, WorstRollback time.Duration // nobody was let in
+
+	// A lazy restore or a fork: pages that are in, and all of them. The same
 	// when it is finished, both 0 where there was none.
 	RestoredPages, RestorePages int64
 	Missing                     int64 // first touches that brought pages in
@@ -75,6 +79,8 @@ func (a *Arena) Stats() Stats {
 	}
 	s.ArmedAhead, s.Slices = int64(a.sum.ahead), int64(a.sum.slices)
 	s.Passes, s.Reprotected = int64(a.sum.count), int64(a.sum.reprotected)
+	s.Rollbacks, s.RolledBack = int64(a.rolled.count), int64(a.rolled.pages)
+	s.LastRollback, s.WorstRollback = a.rolled.last, a.rolled.worst
 	a.guard.stats(&s)
 	return s
 }

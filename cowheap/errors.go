@@ -22,6 +22,8 @@ var (
 	// ErrOverrun: more was written than MaxPreserved allows to keep, and the
 	// snapshot was given up so that writers could go on.
 	ErrOverrun = arena.ErrOverrun
+	// ErrForeign: a snapshot of another heap.
+	ErrForeign = arena.ErrForeign
 	// ErrConcurrentWrite: somebody wrote to the heap outside Update while a
 	// snapshot was taken. The snapshot was discarded.
 	ErrConcurrentWrite = arena.ErrConcurrentWrite

@@ -19,7 +19,7 @@ import (
 //
 // All methods may be called by any goroutine at any time, except from inside
 // Update or View of the same heap, where those that use the gate (Update, View,
-// Snapshot, Checkpoint, Populate, Check, Close) answer ErrNested.
+// Snapshot, Checkpoint, Rollback, Populate, Check, Close) answer ErrNested.
 type Heap struct {
 	opts  Options
 	a     *arena.Arena
@@ -27,7 +27,7 @@ type Heap struct {
 	super uint64 // the arena's root word, which never changes
 
 	dir     *checkpoint.Dir // nil: memory only
-	lazy    *restore.Lazy   // nil: there is nothing to bring in
+	lazy    *restore.Lazy   // of a file or of a snapshot; nil: there is nothing to bring in
 	origin  checkpoint.Info
 	skipped []error
 
@@ -125,8 +125,9 @@ func (h *Heap) Checkpoint(ctx context.Context) (checkpoint.Info, error) {
 // heap, and what Open had to pass over because it was damaged, newest first.
 func (h *Heap) Origin() (info checkpoint.Info, skipped []error) { return h.origin, h.skipped }
 
-// Populate brings in what a lazy restore has not brought in yet, and returns
-// when the file is not needed any more. Without a lazy restore it does nothing.
+// Populate brings in what a lazy restore or a fork has not brought in yet, and
+// returns when the file, or the parent, is not needed any more. Without anything
+// of that kind it does nothing. Options.Progress is told.
 func (h *Heap) Populate(ctx context.Context) error {
 	if h.sp.gate.holdsCaller() {
 		return ErrNested
@@ -135,6 +136,39 @@ func (h *Heap) Populate(ctx context.Context) error {
 		return nil
 	}
 	return translate(h.lazy.Populate(ctx))
+}
+
+// Rollback makes the heap what s holds, in place: every Ref means what it meant then,
+// and allocation goes on from there. It waits for the Updates and Views that run, and
+// holds new ones off while what was written since is put back; what that takes is in
+// Stats. s stays open, and may be rolled back to again. Newer snapshots are closed:
+// they, and whatever is writing them, answer ErrClosed. Forks stay what they are.
+//
+// A heap that was restored lazily or forked is completed first (Populate). Errors:
+// ErrNested, ErrForeign, ErrClosed, ErrOverrun; nothing has changed then.
+func (h *Heap) Rollback(s *Snapshot) error {
+	if h.sp.gate.holdsCaller() {
+		return ErrNested
+	}
+	if s.h != h {
+		return ErrForeign
+	}
+	if err := h.Populate(context.Background()); err != nil {
+		return fmt.Errorf("completing the heap before a rollback: %w", err)
+	}
+	var attached error
+	err := h.a.Rollback(s.s, func() (release func(), err error) {
+		if _, err := h.sp.gate.close(gateNobody); err != nil {
+			return nil, err
+		}
+		return func() {
+			// Before anybody is let in. Of a heap this cannot fail; it would be
+			// one that was written over before the snapshot.
+			attached = h.sp.attach()
+			h.sp.gate.open()
+		}, nil
+	})
+	return errors.Join(err, attached)
 }
 
 // Check yields every violated invariant of the allocator and of the directory

@@ -2,6 +2,7 @@ package cowheap
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -9,6 +10,7 @@ import (
 
 	"github.com/cowheap/cowheap/arena"
 	"github.com/cowheap/cowheap/checkpoint"
+	"github.com/cowheap/cowheap/restore"
 )
 
 // Snapshot is a heap's content at one instant. It costs what is written after
@@ -61,6 +63,46 @@ func (s *Snapshot) Stats() SnapshotStats { return s.s.Stats() }
 // Close gives the preserved pages back. It is idempotent, ends a WriteTo, Save or
 // ReadAt that runs with ErrClosed, and may be called inside Update.
 func (s *Snapshot) Close() error { return s.s.Close() }
+
+// Fork makes a second heap in memory that starts as the snapshot and goes its own
+// way: it is written, frozen, forked and closed like any other, and so are the
+// parent and its snapshots, in any order. nil means the parent's options. It has no
+// directory.
+//
+// Where the guards can, its pages come in as they are touched, each a copy: opening
+// it costs next to nothing, a scan all over it as much as a full copy. To read
+// without that there are Ref.Load and ReadAt of the snapshot. Populate brings
+// in what is missing in bulk; until then the parent's memory stays, also after its Close, and what of it
+// is written is preserved for the fork, beyond MaxPreserved if need be. With other
+// guards, or guards that differ, everything is copied before Fork returns.
+//
+// A parent that is a fork or a lazy restore itself is completed first. Errors:
+// ErrNested inside the parent's Update or View, ErrClosed, ErrOverrun, and those of New.
+func (s *Snapshot) Fork(opts *Options) (*Heap, error) {
+	if s.h.sp.gate.holdsCaller() {
+		return nil, ErrNested
+	}
+	o := s.h.opts
+	if opts != nil {
+		var err error
+		if o, err = orDefault(opts); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.h.Populate(context.Background()); err != nil {
+		return nil, fmt.Errorf("completing the parent of a fork: %w", err)
+	}
+	h := newHeap(o)
+	a, lazy, err := restore.Fork(context.Background(), s.s, o.restore(h.hold))
+	if err != nil {
+		return nil, err
+	}
+	if err := h.adopt(a, (*space).attach); err != nil {
+		return nil, errors.Join(err, a.Close())
+	}
+	h.lazy = lazy
+	return h, nil
+}
 
 // WriteTo writes a full checkpoint of the snapshot to w, from front to back,
 // and returns the number of bytes written. Restore reads it, and so does Open as

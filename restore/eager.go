@@ -21,7 +21,7 @@ func Eager(ctx context.Context, im *checkpoint.Image, o Options) (*arena.Arena, 
 	}
 	err = eachRow(ctx, im, o.workers(), newMeter(im, o.Progress), r.Fill)
 	if err != nil {
-		return nil, errors.Join(named("restoring", im.Info(), err), r.Abort())
+		return nil, errors.Join(named("restoring", file{im}.String(), err), r.Abort())
 	}
 	return r.Finish()
 }
@@ -67,12 +67,8 @@ func fillBlock(b checkpoint.Block, fill func(off int64, src []byte) error) error
 	return nil
 }
 
-// named adds what was done to which checkpoint, unless the error says it itself.
-func named(doing string, i checkpoint.Info, err error) error {
-	name := i.Path
-	if name == "" {
-		name = "checkpoint " + i.ID.String()
-	}
+// named adds what was done to what, unless the error says it itself.
+func named(doing, name string, err error) error {
 	if strings.Contains(err.Error(), name) {
 		return err
 	}

@@ -10,10 +10,10 @@ import (
 	"github.com/cowheap/cowheap/checkpoint"
 )
 
-// Lazy is a restore that goes on while its arena is used.
+// Lazy is a restore, or a fork, that goes on while its arena is used.
 type Lazy struct {
 	a      *arena.Arena
-	im     *checkpoint.Image
+	from   origin
 	opts   Options
 	ctx    context.Context // of the prefetch
 	cancel context.CancelFunc
@@ -24,6 +24,14 @@ type Lazy struct {
 
 	mu  sync.Mutex
 	err error // see Err
+}
+
+// origin is where the missing pages of an arena come from.
+type origin interface {
+	// each brings in what is there with do, which may be called by several workers at once.
+	each(ctx context.Context, workers int, tell func(done, total int64), do func(off int64, pages []byte) error) error
+	String() string // what it is, for errors
+	Close() error
 }
 
 // OpenLazy makes an arena of im whose pages come in as they are touched. What
@@ -42,11 +50,30 @@ func OpenLazy(im *checkpoint.Image, o Options) (*arena.Arena, *Lazy, error) {
 		FD: im.File().Fd(), Path: info.Path, Index: im.Index(), ID: info.ID, Owner: im,
 	})
 	if err != nil {
-		return nil, nil, named("restoring lazily", info, err)
+		return nil, nil, named("restoring lazily", file{im}.String(), err)
 	}
-	l := &Lazy{a: a, im: im, opts: o}
+	return a, newLazy(a, file{im}, o), nil
+}
+
+func newLazy(a *arena.Arena, from origin, o Options) *Lazy {
+	l := &Lazy{a: a, from: from, opts: o}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
-	return a, l, nil
+	return l
+}
+
+// file is a checkpoint as an origin.
+type file struct{ *checkpoint.Image }
+
+func (f file) each(ctx context.Context, workers int, tell func(done, total int64), do func(off int64, pages []byte) error) error {
+	return eachRow(ctx, f.Image, workers, newMeter(f.Image, tell), do)
+}
+
+func (f file) String() string {
+	i := f.Info()
+	if i.Path == "" {
+		return "checkpoint " + i.ID.String()
+	}
+	return i.Path
 }
 
 // Prefetch starts to bring the rest in, in the background, until Stop or
@@ -60,7 +87,7 @@ func (l *Lazy) Prefetch() {
 }
 
 // Populate takes over from Prefetch: it brings in all that is still missing,
-// with all workers, and returns when the file is not needed any more. Errors:
+// with all workers, and returns when the file, or the parent, is not needed any more. Errors:
 // ctx's, ErrClosed, and those of checkpoint.Image.ReadRuns for what is damaged:
 // pages that were not touched so far; they stay missing.
 func (l *Lazy) Populate(ctx context.Context) error {
@@ -74,9 +101,9 @@ func (l *Lazy) populate(ctx context.Context, workers int) error {
 	if l.done {
 		return nil
 	}
-	err := eachRow(ctx, l.im, workers, newMeter(l.im, l.opts.Progress), l.a.Bring)
+	err := l.from.each(ctx, workers, l.opts.Progress, l.a.Bring)
 	if err != nil {
-		err = named("populating from", l.im.Info(), err)
+		err = named("populating from", l.from.String(), err)
 	} else {
 		err = l.a.Complete()
 	}
@@ -104,8 +131,8 @@ func (l *Lazy) Stop() {
 	l.wg.Wait()
 }
 
-// Close closes the image. Call it after the arena has been closed.
+// Close closes the image, if there is one. Call it after the arena has been closed.
 func (l *Lazy) Close() error {
 	l.Stop()
-	return l.im.Close()
+	return l.from.Close()
 }
