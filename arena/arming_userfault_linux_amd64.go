@@ -37,7 +37,11 @@ import (
 type arming struct {
 	armed   uint64  // bytes from 0 on, whole blocks, of which the log knows what is not protected; 0: not armed
 	perPage float64 // ns to protect one page among many with writers held, by experience
-	low     uint64  // with fewer free slots than this the oldest snapshot should be given up
+	// The snapshot since whose instant all that was written is in the log; nil if that
+	// is so for none, because some has been taken out.
+	logged *layer
+	base   uint64  // slots for snapshots that no fork reads
+	low    uint64  // with fewer free slots than this the oldest snapshot should be given up
 
 	armingAhead atomic.Bool // has Arena.mu for a while
 }
@@ -82,6 +86,7 @@ func (g *userfault) arm(high func() uint64, hold hold) (p passes, err error) {
 		return p, nil
 	}
 	began := time.Now()
+	g.logged = nil
 	g.armingAhead.Store(true)
 	defer func() {
 		g.armingAhead.Store(false)
@@ -247,6 +252,7 @@ func (g *userfault) startLog() {
 
 // disarm ends the log. Protection stays where it is until somebody writes there.
 func (g *userfault) disarm() {
+	g.logged = nil
 	g.armed = 0
 	g.h.StopLog()
 	g.h.Drain()

@@ -117,8 +117,9 @@ func (g *userfault) complete(hold hold) error {
 	if _, of := g.h.Present(); of == 0 || g.h.Detached() {
 		return nil
 	}
-	// From here on what is missing is zero without a look at the file.
+	// From here on what is missing is zero without a look at the file, or the parent.
 	g.h.ForgetFile()
+	g.leaveParent()
 	if len(*g.chain.Load()) > 0 {
 		g.incomplete.Store(true) // until the last one is closed
 		return nil
@@ -171,6 +172,10 @@ func (g *userfault) quiesce() {
 
 // close is called with all snapshots closed.
 func (g *userfault) close() error {
+	if g.parent != nil {
+		g.h.ForgetFile()
+		g.leaveParent()
+	}
 	// The handler first: after it nobody uses the descriptor.
 	return errors.Join(g.h.Close(), g.fd.Close())
 }

@@ -14,15 +14,16 @@ import (
 // possible then. After any other error nothing is.
 func (r *Restoring) FinishFork(s *Snapshot) (*Arena, *Snapshot, error) {
 	from, err := s.again()
-	if err != nil {
-		return nil, nil, errors.Join(err, r.a.Close())
-	}
-	if err := r.a.guard.fork(from.h.f, r.size); err != nil {
-		err = errors.Join(err, from.Close())
-		if !errors.Is(err, ErrNotSupported) {
-			err = errors.Join(err, r.a.Close())
+	if err == nil {
+		if err = r.a.guard.fork(from.h.f, r.size); err != nil {
+			err = errors.Join(err, from.Close())
 		}
+	}
+	switch {
+	case errors.Is(err, ErrNotSupported):
 		return nil, nil, err
+	case err != nil:
+		return nil, nil, errors.Join(err, r.a.Close())
 	}
 	r.a.parent = from
 	// With an error to show for it; attach would crash.

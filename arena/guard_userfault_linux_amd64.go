@@ -46,11 +46,13 @@ type userfault struct {
 	// most 256 KiB; taking it for writing waits until nobody holds an old one.
 	readers sync.RWMutex
 
-	lazyHigh uint64 // bytes that a lazy restore brings in
+	forks    forks  // that read this one's snapshots
+	lazyHigh uint64 // bytes that a lazy restore or a fork brings in
 	broken   error  // why no snapshot can be taken any more
 	// All content of a lazy restore is in, but a snapshot was open.
 	incomplete atomic.Bool
 	owner      any // of the file that missing pages come from
+	parent     *userfault
 
 	overruns atomic.Uint64
 	copied   atomic.Uint64 // pages preserved ahead
@@ -67,6 +69,7 @@ type layer struct {
 	busy bool        // writers were, when it was armed
 	bare bool        // it never had a snapshot, see supersede
 	void atomic.Bool // given up: what is read through it is wrong
+	pins atomic.Int32 // forks that read through it; it is not given up
 
 	copying
 	gone          bool   // under userfault.readers: the table has been unmapped
@@ -74,6 +77,7 @@ type layer struct {
 
 	// Pages [late-1, lateEnd) could not be released when it was asked for.
 	late, lateEnd uint64
+	released      bool // something was
 }
 
 const userfaultFeatures = uffd.FeatureWriteProtect | uffd.FeatureSIGBUS | uffd.FeatureWPUnpopulated
@@ -116,7 +120,7 @@ func newUserfault(a *Arena) (_ guard, err error) {
 		FD:       g.fd.Fd(),
 		Start:    a.mem.Addr(),
 		Size:     a.mem.Size(),
-		MaxSlots: g.slotLimit(a.mem.Size()),
+		MaxSlots: g.slotLimit(a.mem.Size()) + forkSizes*a.mem.Size()/pageSize,
 	}); err != nil {
 		return nil, err
 	}
@@ -146,6 +150,12 @@ func (g *userfault) slotLimit(size uint64) uint64 {
 	return n
 }
 
+// limitSlots makes that many slots usable, and those that forks need besides.
+func (g *userfault) limitSlots(size uint64) error {
+	g.base = g.slotLimit(size)
+	return g.h.SetLimit(g.base + g.forks.pages(*g.chain.Load()))
+}
+
 // lowSlots is how few free slots make the oldest of several snapshots give way.
 func lowSlots(limit uint64) uint64 { return min(limit/8, 4096) }
 
@@ -169,7 +179,7 @@ func (g *userfault) freeze(high func() uint64, hold hold) (frozen, timing, error
 		return nil, timing{}, err
 	}
 	limit := g.slotLimit(before)
-	if err := g.h.SetLimit(limit); err != nil {
+	if err := g.limitSlots(before); err != nil {
 		return nil, timing{}, errors.Join(fmt.Errorf("%w (lower MaxPreserved)", err), tab.Unmap())
 	}
 	if w := g.h.Warm(); w < warmSlots {
@@ -196,12 +206,16 @@ func (g *userfault) freeze(high func() uint64, hold hold) (frozen, timing, error
 	// From here on resolvers publish in tab. Raising says that nobody should;
 	// after Drain nobody is left who has seen the table before.
 	tab.Raise()
+	old := *g.chain.Load()
+	if len(old) > 0 {
+		old[len(old)-1].tab.SetAbove(tab)
+	}
 	g.h.Publish(tab)
 	g.h.Drain()
 	g.h.BeginArming()
-	old := *g.chain.Load()
 	g.chain.Store(ptr(append(old[:len(old):len(old)], l)))
 	done.held, err = g.armRest(size)
+	g.logged = l
 	page, pc, torn := tab.Settle()
 	release()
 	t := timing{size: size, waited: held.Sub(start), pause: time.Since(held), passes: done}
@@ -222,7 +236,7 @@ func (g *userfault) freeze(high func() uint64, hold hold) (frozen, timing, error
 // fit makes table and slots fit an arena that may have grown to size before
 // writers were held. On an error the table is gone.
 func (g *userfault) fit(tab *trap.Table, size uint64) (*trap.Table, error) {
-	if err := g.h.SetLimit(g.slotLimit(size)); err != nil {
+	if err := g.limitSlots(size); err != nil {
 		return nil, errors.Join(err, tab.Unmap())
 	}
 	if tab.SetPages(size/pageSize) == nil {
@@ -281,7 +295,26 @@ func (g *userfault) tidy() error {
 		keep[n-1].tab.SetBelow(keep[n-2].tab)
 		g.h.Drain()
 	}
+	err := g.drop(keep, gone)
+	if len(keep) == 0 {
+		g.h.Ring() // cool down
+	}
+	return err
+}
+
+// drop makes keep the chain and unmaps the tables of those that are gone.
+func (g *userfault) drop(keep, gone []*layer) error {
 	g.chain.Store(&keep)
+	for i, l := range keep {
+		var above *trap.Table
+		if i+1 < len(keep) {
+			above = keep[i+1].tab
+		}
+		l.tab.SetAbove(above)
+	}
+	g.budget()
+	g.h.Drain() // who looks whether a fork needs a page
+	g.forks.synchronize()
 	// Whoever loads the chain from here on does not see what is gone; wait for
 	// those who loaded it before.
 	g.readers.Lock()
@@ -292,9 +325,6 @@ func (g *userfault) tidy() error {
 	var errs []error
 	for _, l := range gone {
 		errs = append(errs, l.tab.Unmap())
-	}
-	if len(keep) == 0 {
-		g.h.Ring() // cool down
 	}
 	return errors.Join(errs...)
 }
@@ -322,6 +352,7 @@ func (g *userfault) supersede() {
 	}
 	g.seq++
 	tab.SetBelow(newest.tab)
+	newest.tab.SetAbove(tab)
 	// The readers' chain first: writers go on, and as soon as a resolver puts a
 	// page into the new table, readers must look there.
 	g.chain.Store(ptr(append(chain[:len(chain):len(chain)], &layer{g: g, tab: tab, seq: g.seq, bare: true})))
@@ -331,6 +362,11 @@ func (g *userfault) supersede() {
 
 // wanted: an open snapshot reads through it as its first layer.
 func (l *layer) wanted() bool { return l.open && !l.void.Load() }
+
+// lost: it has been given up, or is about to be.
+func (l *layer) lost() bool {
+	return l.void.Load() || l.pins.Load() == 0 && l.g.h.Overrun() >= l.seq
+}
 
 // setLow makes slots running low ring the bell where giving up the oldest
 // snapshot helps another one.
@@ -342,7 +378,7 @@ func (g *userfault) setLow(layers []*layer) {
 		}
 	}
 	if open > 1 {
-		low = lowSlots(g.h.Stats().Limit)
+		low = lowSlots(g.base)
 	}
 	g.low = low
 	g.h.SetLow(low)
@@ -374,7 +410,7 @@ func (l *layer) readAt(p []byte, off uint64) error {
 	}
 	// A slot is taken away only after one of these marks was set, so if neither
 	// is, what was copied was still there.
-	if l.void.Load() || g.h.Overrun() >= l.seq {
+	if l.lost() {
 		return ErrOverrun
 	}
 	return nil
@@ -441,10 +477,11 @@ func (l *layer) release(off, n uint64) {
 	if g.a.opts.Track {
 		return // it would look as if somebody had written there
 	}
-	if chain := *g.chain.Load(); len(chain) != 1 || chain[0] != l || l.void.Load() {
+	if chain := *g.chain.Load(); len(chain) != 1 || chain[0] != l || l.void.Load() || l.pins.Load() > 0 {
 		return
 	}
 	const block = blockSize / pageSize
+	l.released = true
 	for first < end {
 		stop := min(end, (first/block+1)*block)
 		g.h.Tombstone(l.tab, first, stop-first)
@@ -469,11 +506,3 @@ func (l *layer) close() error {
 	}
 	return l.g.tidy()
 }
-
-func (g *userfault) fork(f frozen, high uint64) error { return ErrNotSupported }
-
-func (g *userfault) rollback(f frozen, high uint64) (pages uint64, err error) { return 0, ErrNotSupported }
-
-func (l *layer) intact() error { return nil }
-func (l *layer) pin() error { return nil }
-func (l *layer) unpin()     {}

@@ -49,21 +49,22 @@ func (g *userfault) keep() {
 // reclaim gives snapshots up, or takes back the slots of those that were.
 // Preconditions: Arena.mu is held.
 func (g *userfault) reclaim() {
+	g.budget()
 	chain := *g.chain.Load()
 	over, changed := g.h.Overrun(), false
 	for _, l := range chain {
-		if l.open && l.seq <= over && !l.void.Swap(true) {
+		if l.open && l.seq <= over && l.pins.Load() == 0 && !l.void.Swap(true) {
 			g.overruns.Add(1)
 			changed = true
 		}
 	}
-	if !changed && g.h.Free() < lowSlots(g.h.Stats().Limit) {
+	if !changed && g.h.Free() < lowSlots(g.base) {
 		// Running low: the oldest gives way, so that the others live, if that
 		// frees anything. Marked first: a reader looks at the mark after it
 		// copied from a slot.
 		var open []*layer
 		for _, l := range chain {
-			if l.wanted() {
+			if l.wanted() && l.pins.Load() == 0 {
 				open = append(open, l)
 			}
 		}

@@ -84,6 +84,9 @@ func (r *Range) choose(t *Table, page uint64) (first, end uint64) {
 //go:norace
 //go:nocheckptr
 func (r *Range) chooseRun(t *Table, page uint64) uint64 {
+	if t == nil && load64(&r.pinned) != 0 {
+		return 1 // a fork may need those that follow
+	}
 	n, faults := r.hinted(page)
 	stop := min(page+n, (page>>blockShift+1)<<blockShift)
 	end := page + 1

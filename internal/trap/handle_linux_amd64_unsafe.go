@@ -187,7 +187,7 @@ func (h *Handle) Prepare(first, n uint64, sure bool) error {
 //go:norace
 //go:nocheckptr
 func (r *Range) prepare(first, end uint64, sure bool) (preserved uint64, ok bool) {
-	if t := tableAt(load64(&r.newest)); t != nil && load64(&r.overrun) < t.seq {
+	if t := tableAt(load64(&r.newest)); t != nil && (load64(&r.overrun) < t.seq || load64(&r.pinned) != 0) {
 		for p := first; p < min(end, t.pages); p++ {
 			// What has a tombstone may be about to be lifted.
 			if load32(t.entry(p)) != entryNone {
@@ -196,9 +196,15 @@ func (r *Range) prepare(first, end uint64, sure bool) (preserved uint64, ok bool
 			if load64(&t.state) == stateRaising {
 				r.tear(t, p, 0)
 			}
+			if !r.isNeeded(t, p) {
+				continue
+			}
 			if !r.preserve(t, p) {
 				r.giveUp(t)
-				break
+				if r.isPinned(p) {
+					return preserved, false
+				}
+				continue
 			}
 			preserved++
 		}

@@ -77,9 +77,11 @@ func (h *Handle) AttachImage(c ImageConfig) (err error) {
 }
 
 // ForgetFile says that every page that is not all zero is in: what is missing
-// is zero, and the file is not looked at any more.
+// is zero, and the file, or the parent, is not looked at any more.
 func (h *Handle) ForgetFile() {
 	im := h.image.im
+	store64(&im.parent, 0)
+	h.Synchronize()
 	for region := range (im.pages + blockPages - 1) >> blockShift {
 		store64(word64(im.index+region*8), 0)
 	}
@@ -103,7 +105,12 @@ func (h *Handle) BringIn(first, n uint64) error {
 	}
 	for p := first; p < first+n; p++ {
 		for tries := 0; h.r.isMissing(p); tries++ {
-			result, offset := h.r.bringIn(p)
+			var result, offset uint64
+			if h.r.isFork() {
+				result = h.r.bringAsOf(p)
+			} else {
+				result, offset = h.r.bringIn(p)
+			}
 			if result == bringAgain && tries > 1000 {
 				return fmt.Errorf("page at arena offset %#x of %s: the kernel refuses to bring it in (no memory?)", p<<pageShift, h.image.path)
 			}

@@ -41,6 +41,10 @@ type Range struct {
 
 	blocks uint64 // pages a fault takes at least, because everything is being preserved
 
+	// What forks need is preserved also when all else has been given up.
+	pinned  uint64 // address of the newest Table that a fork reads through, 0: none
+	reserve uint64 // slots that are left to the pages that a fork needs
+
 	// The pool of slots; one cache line a hot word.
 	slots   uint64 // address of slot 0
 	links   uint64 // address of slot 0's link
@@ -98,6 +102,7 @@ type Table struct {
 	list   uint64 // published slots: slot+1, 0: none
 	count  uint64 // published slots
 	below  uint64 // address of the Table below, if this one has no snapshot of its own
+	above  uint64 // address of the next newer Table, 0: this is the newest
 	faults uint64 // write faults resolved for this Table
 }
 

@@ -129,5 +129,27 @@ func (h *Handle) takeWords(s uint64, yield func(page, n uint64) bool) bool {
 	return true
 }
 
+// IsLogged tells whether all of [page, page+n) are in the log.
+func (h *Handle) IsLogged(page, n uint64) bool { return h.r.isLogged(page, n) }
+
+// EachLogged gives what TakeLog would, and leaves it where it is.
+func (h *Handle) EachLogged() iter.Seq2[uint64, uint64] {
+	return func(yield func(page, n uint64) bool) {
+		for s := range (h.r.pages + 1<<12 - 1) >> 12 {
+			for words := load64(word64(h.r.logSummary + s<<3)); words != 0; words &= words - 1 {
+				word := s<<6 + ones(words&-words-1)
+				for bits := load64(word64(h.r.logWords + word<<3)); bits != 0; {
+					lowest := bits & -bits
+					run := bits &^ (bits + lowest)
+					bits &^= run
+					if !yield(word<<6+ones(lowest-1), ones(run)) {
+						return
+					}
+				}
+			}
+		}
+	}
+}
+
 // PutBack puts [page, page+n), taken out of the log and not protected, in again.
 func (h *Handle) PutBack(page, n uint64) { h.r.note(page, n) }

@@ -36,6 +36,12 @@ type Image struct {
 	zeros   uint64    // address of aroundPages pages of zeros
 	path    uint64    // address of the file's name, for the last words
 	pathLen uint64
+
+	// A fork's missing pages come from a snapshot of another Range.
+	parent  uint64    // address of that Range, 0: from the file
+	table   uint64    // address of the snapshot's Table
+	phase   uint64    // its lowest bit says which of readers counts who comes next
+	readers [2]uint64 // resolvers that may be looking at parent and table, see Synchronize
 }
 
 const (
@@ -122,7 +128,14 @@ func missingFault(entry, info, ctx uint64) uint64 {
 	e := entryAt(entry)
 	r := rangeAt(load64(&e.ctl))
 	page := (load64(word64(info+infoAddr)) - load64(&e.start)) >> pageShift
-	switch result, offset := r.bringIn(page); result {
+	// (Apart, so that their frames do not add up.)
+	var result, offset uint64
+	if r.isFork() {
+		result = r.bringAsOf(page)
+	} else {
+		result, offset = r.bringIn(page)
+	}
+	switch result {
 	case bringFailed:
 		r.lastWords(page, offset)
 		return faultHopeless
@@ -132,7 +145,7 @@ func missingFault(entry, info, ctx uint64) uint64 {
 	return faultRetry
 }
 
-// bringIn brings page in, and what stands around it in the file.
+// bringIn brings page in, and what stands around it in the file. A fork has bringAsOf.
 // Postconditions: bringDone: the page is in. bringFailed: offset is the place in
 // the file that is damaged or cannot be read.
 //

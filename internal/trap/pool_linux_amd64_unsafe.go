@@ -35,10 +35,18 @@ func roundDown(n uint64) uint64 { return n &^ (pageSize - 1) }
 // SetLow sets how few free slots ring the bell.
 func (h *Handle) SetLow(n uint64) { store64(&h.r.low, n) }
 
+// SetPinned says which is the newest Table that a fork reads through, nil for none, and
+// how many slots are left to what forks need. Before that Table is unmapped there must be
+// another SetPinned, and then a Drain.
+func (h *Handle) SetPinned(t *Table, reserve uint64) {
+	store64(&h.r.reserve, reserve)
+	store64(&h.r.pinned, t.addr())
+}
+
 // Free is the number of slots that are free now, about.
 func (h *Handle) Free() uint64 {
-	limit, used := load64(&h.r.limit), load64(&h.r.used)
-	return limit - min(used, limit)
+	room, used := h.r.room(), load64(&h.r.used)
+	return room - min(used, room)
 }
 
 // Warm is the number of free slots that have memory, about.

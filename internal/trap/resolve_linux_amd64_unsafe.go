@@ -185,8 +185,11 @@ func (r *Range) mayRepeat(page uint64) bool {
 //go:norace
 //go:nocheckptr
 func (r *Range) hasRoom(t *Table, n uint64) bool {
-	limit := load64(&r.limit)
-	return r.hasRoomForAll(t) || load64(&r.used)+n <= limit-limit/4
+	if load64(&r.overrun) >= t.seq {
+		return false // for forks only, and only what they need
+	}
+	room := r.room()
+	return r.hasRoomForAll(t) || load64(&r.used)+n <= room-room/4
 }
 
 // hasRoomForAll: every page of t that is not preserved yet can be.
@@ -195,7 +198,20 @@ func (r *Range) hasRoom(t *Table, n uint64) bool {
 //go:norace
 //go:nocheckptr
 func (r *Range) hasRoomForAll(t *Table) bool {
-	return load64(&r.used)+t.pages <= load64(&r.limit)+load64(&t.count)
+	return load64(&r.used)+t.pages <= r.room()+load64(&t.count)
+}
+
+// room is how many slots there are but for those that are kept for forks.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func (r *Range) room() uint64 {
+	limit, reserve := load64(&r.limit), load64(&r.reserve)
+	if reserve > limit {
+		return 0
+	}
+	return limit - reserve
 }
 
 //go:nosplit
@@ -258,7 +274,7 @@ func writeFault(entry, info, ctx uint64) uint64 {
 func (r *Range) firstWrite(page, pc uint64) {
 	add64(&r.faults, 1)
 	t := tableAt(load64(&r.newest))
-	if t == nil || load64(&r.overrun) >= t.seq {
+	if !r.isNeeded(t, page) {
 		add64(&r.idle, 1)
 		r.liftUnneeded(nil, page)
 		return
@@ -286,7 +302,11 @@ func (r *Range) firstWrite(page, pc uint64) {
 	first, end := r.choose(t, page)
 	if !r.preserve(t, page) {
 		r.giveUp(t)
-		r.liftUnneeded(nil, page)
+		if !r.isPinned(page) {
+			r.liftUnneeded(nil, page)
+		}
+		// Else the reserve is used up, which it cannot be: the fault comes again, and
+		// mayRepeat ends it.
 		return
 	}
 	lo, hi := page, page+1
@@ -389,6 +409,9 @@ func (r *Range) preserve(t *Table, page uint64) bool {
 	if load32(entry) != entryNone || t.spares(page) {
 		return true
 	}
+	if !r.mayTake(page) {
+		return false
+	}
 	s := r.take()
 	if s == 0 {
 		// Another thread may have preserved this page with the last slot.
@@ -422,8 +445,46 @@ func (t *Table) spares(page uint64) bool {
 	return b != nil && (page >= b.pages || load32(b.entry(page)) != entryNone)
 }
 
-// giveUp gives up every snapshot: a writer never waits and never fails because
-// of one. Readers of slots look at overrun after they copied.
+// isNeeded: some snapshot may need page.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func (r *Range) isNeeded(t *Table, page uint64) bool {
+	return t != nil && (load64(&r.overrun) < t.seq || r.isPinned(page))
+}
+
+// mayTake: there is a slot for page, be it from the reserve.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func (r *Range) mayTake(page uint64) bool {
+	return load64(&r.used) < r.room() || r.isPinned(page)
+}
+
+// isPinned: a fork needs page, and no Table has it yet. (An older fork needs nothing
+// that the newest one's walk does not find missing: its walk is the longer one. What it
+// covers and the newest one's does not was preserved when the heap shrank.)
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func (r *Range) isPinned(page uint64) bool {
+	t := tableAt(load64(&r.pinned))
+	if t == nil || page >= t.pages {
+		return false
+	}
+	for ; t != nil; t = tableAt(load64(&t.above)) {
+		if page < t.pages && load32(t.entry(page)) != entryNone {
+			return false
+		}
+	}
+	return true
+}
+
+// giveUp gives up every snapshot but those that forks need: a writer never waits and
+// never fails because of one. Readers of slots look at overrun after they copied.
 //
 //go:nosplit
 //go:norace

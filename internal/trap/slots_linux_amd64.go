@@ -102,7 +102,7 @@ func (r *Range) take() uint64 {
 			s = r.takeFresh()
 		}
 	}
-	if s != 0 && load64(&r.limit)-add64(&r.used, 1) < load64(&r.low) {
+	if s != 0 && r.room() < add64(&r.used, 1)+load64(&r.low) {
 		r.ring()
 	}
 	return s

@@ -50,6 +50,10 @@ func (t *Table) SetPages(n uint64) error {
 // SetBelow, and then a Drain.
 func (t *Table) SetBelow(below *Table) { store64(&t.below, below.addr()) }
 
+// SetAbove says which Table is the next newer one, nil: none. It comes before that
+// one is published, and after what the ones left out held has been merged.
+func (t *Table) SetAbove(above *Table) { store64(&t.above, above.addr()) }
+
 // Raise marks the Table as going up: a write fault from now on tears it.
 func (t *Table) Raise() { store64(&t.state, stateRaising) }
 
@@ -89,7 +93,19 @@ func (t *Table) Slot(page uint64) (slot uint64, ok bool) {
 	return uint64(e) - 1, true
 }
 
-// Entries iterates over the slots published in t and their pages.
+// Entries iterates over the pages that t has, in no order.
+// Preconditions: no resolver publishes in t.
+func (h *Handle) Entries(t *Table) iter.Seq[uint64] {
+	return func(yield func(page uint64) bool) {
+		for _, page := range h.entries(t) {
+			if !yield(page) {
+				return
+			}
+		}
+	}
+}
+
+// entries iterates over the slots published in t and their pages.
 // Preconditions: no resolver publishes in t any more. The body may take slots
 // out of t's list (Handle.FreeSlot, Handle.moveSlot).
 func (h *Handle) entries(t *Table) iter.Seq2[uint64, uint64] {

@@ -1,0 +1,167 @@
+package arena
+
+import (
+	"fmt"
+	"math/bits"
+	"runtime"
+	"slices"
+)
+
+// Rolling back: to readers of other snapshots it looks like any other writing. A page
+// has its entry before it is written over, entries and slots stay where they are, and
+// what was lifted is in the log. So nothing is protected here: pages that were
+// put back have entries in the newest table, as after a first write, and the next
+// snapshot protects them with the rest of the log.
+
+// putBackOnEach is work for which it pays to use one more processor, in pages.
+const putBackOnEach = 256
+
+// intact is nil, or why l's content is not whole.
+func (l *layer) intact() error {
+	l.g.h.Drain() // who is about to give it up has done so
+	switch {
+	case l.lost():
+		return ErrOverrun
+	case l.released:
+		return fmt.Errorf("parts of the snapshot were released: %w", ErrOverrun)
+	}
+	return nil
+}
+
+func (g *userfault) rollback(f frozen, high uint64) (pages uint64, err error) {
+	l := f.(*layer)
+	chain := *g.chain.Load()
+	i := slices.Index(chain, l)
+	above := chain[i+1:]
+	var runs []pageRun
+	switch {
+	case len(above) == 0 && g.logged == l:
+		runs = g.written(l)
+	case slices.ContainsFunc(above, (*layer).wanted):
+		runs = g.preservedSince(chain[i:])
+	default:
+		if err := g.uncover(l); err != nil {
+			return 0, err
+		}
+		runs, above = g.preservedSince([]*layer{l}), nil
+	}
+	// From here on only a lift can fail, and what is not lifted is lifted by the fault.
+	_ = parallel(uint64(len(runs)), 64, putBackOnEach, runtime.GOMAXPROCS(0), func(off, n uint64) error {
+		for _, r := range runs[off : off+n] {
+			g.putBack(l, r)
+		}
+		return nil
+	})
+	for _, r := range runs {
+		pages += r.n
+	}
+	if high > l.total {
+		g.empty(l.total, high, len(above) == 0)
+		pages += (high - l.total) / pageSize
+	}
+	if len(above) == 0 && g.logged != nil {
+		g.logged = l
+	}
+	return pages, nil
+}
+
+// pageRun is the pages [first, first+n).
+type pageRun struct{ first, n uint64 }
+
+// written gives the pages that l has and that are in the log: those that
+// were written since l's instant, or since it was last rolled back to.
+func (g *userfault) written(l *layer) (runs []pageRun) {
+	for page, n := range g.h.EachLogged() {
+		for ; n > 0; page, n = page+1, n-1 {
+			if _, ok := l.tab.Slot(page); ok {
+				runs = appendPage(runs, page)
+			}
+		}
+	}
+	return runs
+}
+
+// preservedSince gives the pages that one of the layers has, in ascending order.
+func (g *userfault) preservedSince(layers []*layer) (runs []pageRun) {
+	most := uint64(0)
+	for _, l := range layers {
+		most = max(most, l.tab.Pages())
+	}
+	set := make([]uint64, (most+63)/64)
+	for _, l := range layers {
+		for page := range g.h.Entries(l.tab) {
+			set[page/64] |= 1 << (page % 64)
+		}
+	}
+	for i, word := range set {
+		for ; word != 0; word &= word - 1 {
+			if page := uint64(i*64 + bits.TrailingZeros64(word)); page < layers[0].tab.Pages() {
+				runs = appendPage(runs, page)
+			}
+		}
+	}
+	return runs
+}
+
+func appendPage(runs []pageRun, page uint64) []pageRun {
+	if k := len(runs); k > 0 && runs[k-1].first+runs[k-1].n == page && runs[k-1].n < blockSize/pageSize {
+		runs[k-1].n++
+		return runs
+	}
+	return append(runs, pageRun{page, 1})
+}
+
+// uncover makes l the newest layer: those above it, whose snapshots are closed, are
+// merged into it. Preconditions: no resolver is inside, and nobody writes.
+func (g *userfault) uncover(l *layer) error {
+	chain := *g.chain.Load()
+	i := slices.Index(chain, l)
+	keep, gone := slices.Clone(chain[:i+1]), chain[i+1:]
+	for _, up := range gone {
+		up.pages, up.faults = up.tab.Preserved(), up.tab.Faults()
+		g.h.Merge(l.tab, up.tab)
+	}
+	g.h.Publish(l.tab)
+	g.h.Drain()
+	return g.drop(keep, gone)
+}
+
+// putBack makes the pages of r what they were as of l.
+func (g *userfault) putBack(l *layer, r pageRun) {
+	if !g.h.IsLogged(r.first, r.n) {
+		// An error leaves it to the fault that follows.
+		_ = g.h.Prepare(r.first, r.n, true)
+	}
+	for page := r.first; page < r.first+r.n; page++ {
+		if content, ok := l.slot(page); ok {
+			copy(g.a.mem.Bytes(page*pageSize, pageSize), content)
+		}
+	}
+}
+
+// emptyByHand is how much is zeroed rather than given back to the system: who goes back and
+// forth should not have it brought in again each time.
+const emptyByHand = 16 << 20
+
+// empty makes [from, end) zero. discard: no snapshot needs what is there.
+func (g *userfault) empty(from, end uint64, discard bool) {
+	byHand := end
+	if border := g.wholeBlocks(from); discard && end > border && end-border > emptyByHand && !g.missing() {
+		// From there on nothing is known of protection any more.
+		if g.a.mem.Discard(border, end-border) == nil {
+			byHand, g.armed = border, min(g.armed, border)
+		}
+	}
+	for off := from; off < byHand; {
+		stop := min((off+blockSize)&^(blockSize-1), byHand)
+		_ = g.h.Prepare(off/pageSize, (stop-off)/pageSize, true)
+		clear(g.a.mem.Bytes(off, stop-off))
+		off = stop
+	}
+}
+
+// missing: faults on missing pages are still registered somewhere.
+func (g *userfault) missing() bool {
+	_, of := g.h.Present()
+	return of > 0 && !g.h.Detached()
+}
