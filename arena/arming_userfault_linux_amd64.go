@@ -40,8 +40,8 @@ type arming struct {
 	// The snapshot since whose instant all that was written is in the log; nil if that
 	// is so for none, because some has been taken out.
 	logged *layer
-	base   uint64  // slots for snapshots that no fork reads
-	low    uint64  // with fewer free slots than this the oldest snapshot should be given up
+	base   uint64 // slots for snapshots that no fork reads
+	low    uint64 // with fewer free slots than this the oldest snapshot should be given up
 
 	armingAhead atomic.Bool // has Arena.mu for a while
 }

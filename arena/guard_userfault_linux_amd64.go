@@ -65,10 +65,10 @@ type layer struct {
 	g    *userfault
 	tab  *trap.Table
 	seq  uint64
-	open bool        // under Arena.mu: the snapshot has not been closed
-	busy bool        // writers were, when it was armed
-	bare bool        // it never had a snapshot, see supersede
-	void atomic.Bool // given up: what is read through it is wrong
+	open bool         // under Arena.mu: the snapshot has not been closed
+	busy bool         // writers were, when it was armed
+	bare bool         // it never had a snapshot, see supersede
+	void atomic.Bool  // given up: what is read through it is wrong
 	pins atomic.Int32 // forks that read through it; it is not given up
 
 	copying

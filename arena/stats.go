@@ -12,6 +12,7 @@ type Stats struct {
 	Resident int64 // bytes of [0, High) that are in memory; -1 where it cannot be told
 
 	Snapshots      int   // open now
+	Forks          int   // that are open and not complete: they need pages of this arena's snapshots
 	Taken          int64 // snapshots
 	PreservedPages int64 // now, for all of them
 	PreservedBytes int64
@@ -70,7 +71,6 @@ func (a *Arena) Stats() Stats {
 		Bytes:       int64(bytes),
 		Reserved:    int64(a.mem.Size()),
 		Resident:    resident,
-		Snapshots:   len(a.open),
 		Taken:       int64(a.taken),
 		LastPause:   a.last.pause,
 		LastWaited:  a.last.waited,
@@ -79,6 +79,13 @@ func (a *Arena) Stats() Stats {
 	}
 	s.ArmedAhead, s.Slices = int64(a.sum.ahead), int64(a.sum.slices)
 	s.Passes, s.Reprotected = int64(a.sum.count), int64(a.sum.reprotected)
+	for h := range a.open {
+		if h.fork {
+			s.Forks++
+		} else {
+			s.Snapshots++
+		}
+	}
 	s.Rollbacks, s.RolledBack = int64(a.rolled.count), int64(a.rolled.pages)
 	s.LastRollback, s.WorstRollback = a.rolled.last, a.rolled.worst
 	a.guard.stats(&s)

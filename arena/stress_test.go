@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"flag"
 	"math/rand/v2"
 	"os"
@@ -51,13 +52,26 @@ var ways = []way{
 	{name: "tracked", opts: Options{Arming: ArmAhead, Track: true}},
 	{name: "streamed", opts: Options{Preserving: PreserveAhead, FaultPages: 1}, release: true},
 	{name: "ahead-streamed", opts: Options{Arming: ArmAhead, Preserving: PreserveAhead}},
+	{name: "rolled-back", rollback: true},
+	{name: "ahead-rolled-back", opts: Options{Arming: ArmAhead, FaultPages: 1}, rollback: true},
+	{name: "tracked-rolled-back", opts: Options{Track: true, FaultPages: 1}, rollback: true},
+	{name: "forked", opts: Options{FaultPages: 1}, fork: true},
+	{name: "ahead-forked-rolled-back", opts: Options{Arming: ArmAhead}, fork: true, rollback: true},
+	{name: "forked-tight", opts: Options{FaultPages: 1, MaxPreserved: 24 * pageSize}, fork: true, rollback: true},
 	{name: "tracked-single", opts: Options{Track: true, FaultPages: 1}, release: true},
 }
 
 type way struct {
-	name    string
-	opts    Options
-	release bool // in order, each piece given back as it has been read, as a checkpoint is written
+	name     string
+	opts     Options
+	release  bool // in order, each piece given back as it has been read, as a checkpoint is written
+	rollback bool // to snapshots, now and then
+	fork     bool // of snapshots
+}
+
+// everywhere are ways that the copy guard has, too.
+func (w way) everywhere() bool {
+	return w.name == "measured" || w.name == "rolled-back" || w.name == "forked"
 }
 
 var stressWays = flag.String("ways", "", "run TestStress only in ways whose names contain this")
@@ -68,8 +82,8 @@ var stressWays = flag.String("ways", "", "run TestStress only in ways whose name
 func TestStress(t *testing.T) {
 	if os.Getenv("STRESS_CHILD") != "" {
 		eachGuard(t, func(t *testing.T, g Guard) {
-			for i, w := range ways {
-				if g != GuardCopy || i == 0 {
+			for _, w := range ways {
+				if g != GuardCopy || w.everywhere() {
 					t.Run(w.name, func(t *testing.T) { stress(t, g, w) })
 				}
 			}
@@ -117,7 +131,11 @@ func stress(t *testing.T, g Guard, w way) {
 	var a *Arena
 	var want []byte
 	o := w.opts
-	o.Guard, o.MaxPreserved = g, 64<<20
+	o.Guard = g
+	if o.MaxPreserved == 0 {
+		o.MaxPreserved = 64 << 20
+	}
+	tight := o.MaxPreserved < 64<<20
 	o.Hold = func() (func(), error) {
 		gate.Lock()
 		want = bytes.Clone(a.mem.Bytes(0, a.High()))
@@ -204,7 +222,9 @@ func stress(t *testing.T, g Guard, w way) {
 		for off := 0; off < len(got); off += piece {
 			n := min(piece, len(got)-off)
 			if _, err := p.s.ReadAt(got[off:off+n], int64(off)); err != nil {
-				t.Error(err)
+				if !tight || !errors.Is(err, ErrOverrun) {
+					t.Error(err)
+				}
 				return
 			}
 			if release {
@@ -228,6 +248,9 @@ func stress(t *testing.T, g Guard, w way) {
 	rng := rand.New(rand.NewPCG(3, 3))
 	var open []pair
 	taken, passes, slices, reprotected := 0, 0, 0, int64(0)
+	rollbacks, forks := 0, 0
+	var family sync.WaitGroup
+	var alive atomic.Int32
 	for end := time.Now().Add(*stressFor); time.Now().Before(end) && !t.Failed(); {
 		s, err := a.Snapshot()
 		if err != nil {
@@ -235,6 +258,39 @@ func stress(t *testing.T, g Guard, w way) {
 			break
 		}
 		taken++
+		if w.rollback && len(open) > 0 && rng.IntN(2) == 0 {
+			i, before := rng.IntN(len(open)), a.rolled.count
+			err := a.Rollback(open[i].s, func() (func(), error) {
+				gate.Lock()
+				return func() {
+					n := open[i].s.Size()
+					if a.rolled.count > before && !bytes.Equal(a.mem.Bytes(0, uint64(n)), open[i].want) {
+						t.Error("rolled back to something else")
+					}
+					gate.Unlock()
+				}, nil
+			})
+			switch {
+			case tight && errors.Is(err, ErrOverrun):
+			case err != nil:
+				t.Error(err)
+			default:
+				open = open[:i+1] // the new one is closed, too
+				rollbacks++
+				continue
+			}
+		}
+		if w.fork && rng.IntN(4) == 0 && alive.Load() < 3 {
+			seed, of := rng.Uint64(), pair{s, want}
+			if f := forkOf(t, s, g, tight); f != nil {
+				forks++
+				alive.Add(1)
+				family.Go(func() {
+					defer alive.Add(-1)
+					forkStress(t, f, of.want, seed)
+				})
+			}
+		}
 		passes += s.Stats().Passes
 		slices += s.Stats().Slices
 		reprotected += s.Stats().Reprotected
@@ -267,13 +323,111 @@ func stress(t *testing.T, g Guard, w way) {
 		check(p)
 		p.s.Close()
 	}
+	family.Wait()
 	stop.Store(true)
 	wg.Wait()
 	s := a.Stats()
-	t.Logf("%v %s: %d snapshots, %d updates, %d faults, %d pages taken along, %d passes over %d pages, %d slices",
-		g, w.name, taken, updates.Load(), s.Faults, s.Neighbours, passes, reprotected, slices)
+	t.Logf("%v %s: %d snapshots, %d updates, %d faults, %d pages taken along, %d passes over %d pages, %d slices, %d rollbacks, %d forks",
+		g, w.name, taken, updates.Load(), s.Faults, s.Neighbours, passes, reprotected, slices, rollbacks, forks)
 	if s.PreservedPages != 0 {
 		t.Errorf("%d pages are still preserved", s.PreservedPages)
+	}
+}
+
+// forkOf forks as package restore does; nil if the snapshot was given up.
+func forkOf(t *testing.T, s *Snapshot, g Guard, mayOverrun bool) *Arena {
+	r, err := Restore(Options{Guard: g, MaxSize: 16 << 20}, s.Size())
+	if err != nil {
+		t.Error(err)
+		return nil
+	}
+	a, _, err := r.FinishFork(s)
+	if errors.Is(err, ErrNotSupported) {
+		content := make([]byte, s.Size())
+		if _, err = s.ReadAt(content, 0); err == nil {
+			err = r.Fill(0, content)
+		}
+		if err == nil {
+			a, err = r.Finish()
+		} else {
+			_ = r.Abort()
+		}
+	}
+	if err != nil && !(mayOverrun && errors.Is(err, ErrOverrun)) {
+		t.Error(err)
+	}
+	return a
+}
+
+// forkStress reads and writes a fork from several goroutines, takes a snapshot of it
+// and forks that, while the parent goes on.
+func forkStress(t *testing.T, a *Arena, want []byte, seed uint64) {
+	defer func() {
+		if err := a.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	pages := len(want) / pageSize
+	mem := a.mem.Bytes(0, uint64(len(want)))
+	var wg sync.WaitGroup
+	for k := range 3 {
+		wg.Go(func() {
+			rng := rand.New(rand.NewPCG(seed, uint64(k)))
+			for _, page := range rng.Perm(pages) {
+				at := page * pageSize
+				if rng.IntN(4) == 0 {
+					runtime.Gosched()
+				}
+				if page > 64 && page%4 == k { // the allocator's own pages stay as they are
+					mem[at] = ^want[at] // a write to what may be missing
+					mem[at] = want[at]
+				}
+				if page%4 == 3 || page <= 64 {
+					if !bytes.Equal(mem[at:at+pageSize], want[at:at+pageSize]) {
+						t.Errorf("page %d of a fork differs", page)
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if !bytes.Equal(mem, want) {
+		t.Error("a fork differs")
+	}
+	s, err := a.Snapshot()
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer s.Close()
+	for page := 65; page < pages; page++ {
+		mem[page*pageSize+8]++
+	}
+	got := make([]byte, len(want))
+	if _, err := s.ReadAt(got, 0); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("the snapshot of a fork differs (%v)", err)
+	}
+	if seed%3 == 0 {
+		return
+	}
+	// All is in: whoever reads it may fork it and roll it back.
+	if err := a.Complete(); err != nil {
+		t.Error(err)
+		return
+	}
+	f := forkOf(t, s, a.Guard(), false)
+	if f == nil {
+		return
+	}
+	defer f.Close()
+	if err := a.Rollback(s, a.opts.hold()); err != nil {
+		t.Error(err)
+	}
+	if !bytes.Equal(mem, want) {
+		t.Error("a fork that was rolled back differs")
+	}
+	if !bytes.Equal(f.mem.Bytes(0, uint64(len(want))), want) {
+		t.Error("a fork of a fork differs")
 	}
 }
 

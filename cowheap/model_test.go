@@ -19,16 +19,22 @@ const modelMaxSize = 32 << 20
 
 // heapModel drives a Heap beside a world.
 type heapModel struct {
-	guard    arena.Guard
-	keep     int
-	dir      string
+	guard   arena.Guard
+	keep    int
+	dir     string
+	member               // that everything is done to
+	others  []member     // forks of it, or what it is a fork of
+	saved   []savedWorld // that the directory keeps, oldest first
+	instant int
+}
+
+// member is a heap of a family, and what it must be.
+type member struct {
 	o        Options // of h
 	h        *Heap
-	homeless bool // h came from a stream
+	homeless bool // h came from a stream, or is a fork
 	w        *world
 	open     []*frozen
-	saved    []savedWorld // that the directory keeps, oldest first
-	instant  int
 }
 
 type savedWorld struct {
@@ -47,9 +53,13 @@ func TestHeapModel(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer os.RemoveAll(dir)
-			hm := &heapModel{guard: o.Guard, dir: dir, w: newWorld(), keep: rapid.IntRange(1, 3).Draw(t, "keep")}
+			hm := &heapModel{guard: o.Guard, dir: dir, keep: rapid.IntRange(1, 3).Draw(t, "keep")}
 			hm.start(t)
-			defer func() { hm.h.Close() }()
+			defer func() {
+				for _, m := range append(hm.others, hm.member) {
+					m.h.Close()
+				}
+			}()
 			t.Repeat(map[string]func(*rapid.T){
 				"":                             hm.glance,
 				"update":                       hm.update,
@@ -64,8 +74,16 @@ func TestHeapModel(t *testing.T) {
 				"populate":                     func(t *rapid.T) { hm.must(t, hm.h.Populate(t.Context())) },
 				"reopen":                       hm.reopen,
 				"go on from a restored stream": hm.move,
+				"roll back":                    hm.rollBack,
+				"roll back again":              hm.rollBack,
+				"fork":                         hm.fork,
+				"go on in another":             hm.swap,
+				"close another":                hm.closeAnother,
 			})
 			hm.must(t, hm.w.compare(hm.h))
+			for len(hm.others) > 0 {
+				hm.closeAnother(t)
+			}
 			for len(hm.open) > 0 {
 				f := hm.one(t)
 				hm.check(t, f)
@@ -85,12 +103,12 @@ func (hm *heapModel) must(t *rapid.T, err error) {
 }
 
 // options draws what should make no difference.
-func (hm *heapModel) options(t *rapid.T) {
+func (hm *heapModel) options(t *rapid.T) Options {
 	bounds := []int64{0, 1 << 30, 40 * 4096}
 	if hm.guard == arena.GuardCopy {
 		bounds = bounds[:2] // with less than a copy there is no snapshot at all
 	}
-	hm.o = Options{
+	return Options{
 		Guard: hm.guard, MaxSize: modelMaxSize, Keep: hm.keep,
 		MaxPreserved: rapid.SampledFrom(bounds).Draw(t, "MaxPreserved"),
 		FaultPages:   rapid.SampledFrom([]int{0, 0, 1, 16, 512}).Draw(t, "FaultPages"),
@@ -105,10 +123,10 @@ func (hm *heapModel) options(t *rapid.T) {
 }
 
 func (hm *heapModel) start(t *rapid.T) {
-	hm.options(t)
-	h, err := Open(hm.dir, &hm.o)
+	o := hm.options(t)
+	h, err := Open(hm.dir, &o)
 	hm.must(t, err)
-	hm.h, hm.homeless, hm.w = h, false, newWorld()
+	hm.member = member{o: o, h: h, w: newWorld()}
 	info, skipped := h.Origin()
 	if len(skipped) > 0 || (info.Path == "") != (len(hm.saved) == 0) {
 		t.Fatalf("opened %q, skipped %v; %d are saved", info.Path, skipped, len(hm.saved))

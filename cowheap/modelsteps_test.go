@@ -91,8 +91,15 @@ func (hm *heapModel) checkpoint(t *rapid.T) {
 	}
 }
 
-// end closes the heap, and with it the snapshots.
+// end closes all heaps, and with them the snapshots.
 func (hm *heapModel) end(t *rapid.T) {
+	for len(hm.others) > 0 {
+		hm.closeAnother(t)
+	}
+	hm.endThis(t)
+}
+
+func (hm *heapModel) endThis(t *rapid.T) {
 	hm.must(t, hm.h.Close())
 	for _, f := range hm.open {
 		if _, err := f.s.WriteTo(new(bytes.Buffer)); !errors.Is(err, ErrClosed) {
@@ -119,8 +126,85 @@ func (hm *heapModel) move(t *rapid.T) {
 		return
 	}
 	hm.end(t)
-	hm.options(t)
-	h, err := Restore(b, &hm.o)
+	o := hm.options(t)
+	h, err := Restore(b, &o)
 	hm.must(t, err)
-	hm.h, hm.homeless, hm.w = h, true, f.w.clone()
+	hm.member = member{o: o, h: h, homeless: true, w: f.w.clone()}
+}
+
+// rollBack goes back to an open snapshot, and checks which ones that closes.
+func (hm *heapModel) rollBack(t *rapid.T) {
+	f := hm.one(t)
+	err := hm.h.Rollback(f.s)
+	if f.mayOverrun(err) {
+		return
+	}
+	hm.must(t, err)
+	hm.w = f.w.clone()
+	hm.open = slices.DeleteFunc(hm.open, func(g *frozen) bool {
+		if g.instant <= f.instant {
+			return false
+		}
+		if _, err := g.s.ReadAt(make([]byte, 8), 0); !errors.Is(err, ErrClosed) {
+			t.Fatalf("reading a snapshot newer than the one rolled back to: %v, want ErrClosed", err)
+		}
+		return true
+	})
+	if f.raw == nil {
+		return
+	}
+	hm.must(t, hm.h.View(func(m *Mem) error {
+		if high := m.space.arena.High(); high != uint64(len(f.raw)) || !bytes.Equal(m.bytes(0, high), f.raw) {
+			t.Fatalf("rolled back to snapshot %d: the bytes differ from those of the instant", f.instant)
+		}
+		return nil
+	}))
+}
+
+// fork makes another heap of an open snapshot.
+func (hm *heapModel) fork(t *rapid.T) {
+	if len(hm.others) == 3 {
+		hm.closeAnother(t)
+	}
+	f := hm.one(t)
+	o, opts := hm.o, (*Options)(nil)
+	if rapid.Bool().Draw(t, "options of its own") {
+		o = hm.options(t)
+		opts = &o
+	}
+	h, err := f.s.Fork(opts)
+	if f.mayOverrun(err) {
+		return
+	}
+	hm.must(t, err)
+	hm.others = append(hm.others, member{o: o, h: h, homeless: true, w: f.w.clone()})
+}
+
+// another is the number of one of the others, if there is one.
+func (hm *heapModel) another(t *rapid.T) (i int, ok bool) {
+	if len(hm.others) == 0 {
+		return 0, false
+	}
+	return rapid.IntRange(0, len(hm.others)-1).Draw(t, "another"), true
+}
+
+func (hm *heapModel) swap(t *rapid.T) {
+	if i, ok := hm.another(t); ok {
+		hm.member, hm.others[i] = hm.others[i], hm.member
+	}
+}
+
+// closeAnother compares one of the others and closes it.
+func (hm *heapModel) closeAnother(t *rapid.T) {
+	i, ok := hm.another(t)
+	if !ok {
+		return
+	}
+	hm.member, hm.others[i] = hm.others[i], hm.member
+	if rapid.Bool().Draw(t, "compare it") {
+		hm.must(t, hm.w.compare(hm.h))
+	}
+	hm.endThis(t)
+	hm.member = hm.others[i]
+	hm.others = slices.Delete(hm.others, i, i+1)
 }
