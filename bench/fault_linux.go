@@ -102,7 +102,7 @@ func (b *faultBench) Measure(variant string) (r Reading, err error) {
 	case wayGoroutine:
 		took, err = b.goroutine(pages, write)
 	}
-	return Reading{float64(took.Nanoseconds()) / float64(len(pages)), int64(b.plain.Size())}, err
+	return Reading{Value: float64(took.Nanoseconds()) / float64(len(pages)), Bytes: int64(b.plain.Size())}, err
 }
 
 // timer takes the time of the first writes.

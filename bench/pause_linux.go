@@ -63,7 +63,7 @@ func (b *pauseBench) Measure(variant string) (Reading, error) {
 	case "copy":
 		took, err = b.copy(pages)
 	}
-	return Reading{float64(took.Nanoseconds()), b.size}, err
+	return Reading{Value: float64(took.Nanoseconds()), Bytes: b.size}, err
 }
 
 func (b *pauseBench) userfault(variant string, huge bool) (time.Duration, error) {

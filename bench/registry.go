@@ -7,6 +7,7 @@ func cases() []*Case {
 		pauseCase(),
 		armingTaxCase(),
 		faultCase(),
+		framesCase(),
 		checkpointCase(),
 		checkpointTaxCase(),
 		restoreCase(),
