@@ -131,16 +131,11 @@ func (b *faultBench) async(pages []uint32, write timer) (took time.Duration, err
 
 // arm protects the plain region with a descriptor of its own.
 func (b *faultBench) arm(features uffd.Feature) (*uffd.FD, error) {
-	fd, err := uffd.Open(features)
+	fd, err := b.plain.register(features)
 	if err != nil {
 		return nil, err
 	}
-	addr, n := b.plain.Addr(), uintptr(b.plain.Size())
-	err = fd.Register(addr, n, uffd.ModeWP)
-	if err == nil {
-		err = fd.Protect(addr, n)
-	}
-	if err != nil {
+	if err := fd.Protect(b.plain.Addr(), uintptr(b.plain.Size())); err != nil {
 		return nil, errors.Join(err, fd.Close())
 	}
 	return fd, nil

@@ -54,8 +54,12 @@ func (b *pauseBench) Measure(variant string) (Reading, error) {
 	var took time.Duration
 	var err error
 	switch pages := path.Base(variant); path.Dir(variant) {
-	case "userfault":
-		took, err = b.userfault(variant, pages != "4k")
+	case "userfault", "shadow", "mprotect":
+		took, err = b.snapshot(variant, pages != "4k")
+	case "pagemap-scan":
+		took, err = b.scan(pages)
+	case "mprotect-call":
+		took, err = b.mprotect(pages)
 	case "ioctl":
 		took, err = b.ioctl(pages)
 	case "fork":
@@ -66,7 +70,7 @@ func (b *pauseBench) Measure(variant string) (Reading, error) {
 	return Reading{Value: float64(took.Nanoseconds()), Bytes: b.size}, err
 }
 
-func (b *pauseBench) userfault(variant string, huge bool) (time.Duration, error) {
+func (b *pauseBench) snapshot(variant string, huge bool) (time.Duration, error) {
 	f, err := b.arena(variant, huge)
 	if err != nil {
 		return 0, err
@@ -91,7 +95,15 @@ func (b *pauseBench) arena(variant string, huge bool) (_ *frozenState, err error
 			return nil, err
 		}
 	}
-	f, err := newFrozenState(b.size, arena.Options{Guard: arena.GuardUserfault, HugePages: huge})
+	guard, err := arena.ParseGuard(path.Dir(variant))
+	if err != nil {
+		return nil, err
+	}
+	// Another copy of the state, if the guard keeps one.
+	if err := needMemory(b.size * 9 / 4); err != nil {
+		return nil, err
+	}
+	f, err := newFrozenState(b.size, arena.Options{Guard: guard, HugePages: huge})
 	if err != nil {
 		return nil, err
 	}
@@ -150,26 +162,6 @@ func (b *pauseBench) state(pages string) (*region, error) {
 	}
 	writePages(r.all(), b.value)
 	return r, nil
-}
-
-func (b *pauseBench) ioctl(pages string) (took time.Duration, err error) {
-	r, err := b.state(pages)
-	if err != nil {
-		return 0, err
-	}
-	// What an arena's descriptor has.
-	fd, err := uffd.Open(uffd.FeatureWriteProtect | uffd.FeatureWPUnpopulated | uffd.FeatureSIGBUS)
-	if err != nil {
-		return 0, err
-	}
-	defer func() { err = errors.Join(err, fd.Close()) }() // drops the protection
-	if err := fd.Register(r.Addr(), uintptr(r.Size()), uffd.ModeWP); err != nil {
-		return 0, err
-	}
-	start := time.Now()
-	err = fd.Protect(r.Addr(), uintptr(r.Size()))
-	took = time.Since(start)
-	return took, errors.Join(err, checkProtected(r, int(b.size/pageSize)))
 }
 
 func (b *pauseBench) fork(pages string) (took time.Duration, err error) {
