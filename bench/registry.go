@@ -8,6 +8,7 @@ func cases() []*Case {
 		armingTaxCase(),
 		faultCase(),
 		framesCase(),
+		rollbackCase(),
 		checkpointCase(),
 		checkpointTaxCase(),
 		restoreCase(),
