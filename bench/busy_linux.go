@@ -43,6 +43,11 @@ func (s stage) time(load string, do func()) (time.Duration, error) {
 		}
 		defer spinner.stop()
 	}
+	return quiet(do)
+}
+
+// quiet is the timer without a load.
+func quiet(do func()) (time.Duration, error) {
 	start := time.Now()
 	do()
 	return time.Since(start), nil

@@ -15,6 +15,7 @@ var errSystem = fmt.Errorf("this case needs Linux; on %s there is no userfaultfd
 func openSeed(Setup) (Bench, error)     { return nil, errSystem }
 func openPause(Setup) (Bench, error)    { return nil, errSystem }
 func openFault(Setup) (Bench, error)    { return nil, errSystem }
+func openFork(Setup) (Bench, error)     { return nil, errSystem }
 func openRollback(Setup) (Bench, error) { return nil, errSystem }
 
 func openArmingTax(Setup) (Bench, error)     { return nil, errSystem }

@@ -9,6 +9,7 @@ func cases() []*Case {
 		faultCase(),
 		framesCase(),
 		rollbackCase(),
+		forkCase(),
 		checkpointCase(),
 		checkpointTaxCase(),
 		restoreCase(),
