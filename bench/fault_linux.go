@@ -62,7 +62,11 @@ func (b *faultBench) arena(guard arena.Guard) (*frozenState, error) {
 
 // newState is the state in an arena that no child gets to see.
 func (b *faultBench) newState(o arena.Options) (*frozenState, error) {
-	if err := needMemory(b.size + b.size/4); err != nil {
+	need := b.size + b.size/4
+	if o.Guard == arena.GuardShadow {
+		need += b.size // its own copy
+	}
+	if err := needMemory(need); err != nil {
 		return nil, err
 	}
 	f, err := newFrozenState(b.size, o)
