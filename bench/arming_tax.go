@@ -87,9 +87,9 @@ func taxReadings(way string, w *writers, bytes int64) map[string]Reading {
 	for _, p := range taxPhases {
 		times := w.times(p.phase)
 		for _, q := range taxQuantiles {
-			all[taxFigure(way, p.name, q.name)] = Reading{float64(times.quantile(q.q).Nanoseconds()) / 1e3, bytes}
+			all[taxFigure(way, p.name, q.name)] = Reading{Value: float64(times.quantile(q.q).Nanoseconds()) / 1e3, Bytes: bytes}
 		}
-		all[taxFigure(way, p.name, longest)] = Reading{float64(times.longest.Nanoseconds()) / 1e3, bytes}
+		all[taxFigure(way, p.name, longest)] = Reading{Value: float64(times.longest.Nanoseconds()) / 1e3, Bytes: bytes}
 	}
 	return all
 }

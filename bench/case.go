@@ -51,6 +51,7 @@ type Bench interface {
 type Reading struct {
 	Value float64 // in the variant's unit
 	Bytes int64   // worked on; 0 where size does not matter
+	Dirty float64 // percent of its pages that are written each time; 0 where that is no question
 }
 
 const usage = "usage: go run ./bench [-json] [-size 1GiB] [-rounds 5] [-quick] [-only TEXT] [-dir DIR] CASE..."

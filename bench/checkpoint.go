@@ -114,7 +114,7 @@ func (b *checkpointBench) Measure(variant string) (Reading, error) {
 
 // perSecond is GB/s.
 func perSecond(bytes int64, took time.Duration) Reading {
-	return Reading{float64(bytes) / float64(took.Nanoseconds()), bytes}
+	return Reading{Value: float64(bytes) / float64(took.Nanoseconds()), Bytes: bytes}
 }
 
 // plain writes a file as safely as a checkpoint is written, and keeps two.

@@ -75,8 +75,8 @@ func (b *checkpointTaxBench) Measure(variant string) (Reading, error) {
 			return nil, err
 		}
 		return map[string]Reading{
-			name:             {lost.Seconds() * 1e3, b.size},
-			name + preserved: {float64(pages) * pageSize / mib, b.size},
+			name:             {Value: lost.Seconds() * 1e3, Bytes: b.size},
+			name + preserved: {Value: float64(pages) * pageSize / mib, Bytes: b.size},
 		}, nil
 	})
 }

@@ -6,6 +6,7 @@
 //	go run ./bench -json -size 1GiB all  runs all; one JSON object a line
 //	go run ./bench -only busy fault      measures some variants of one
 //	go run ./bench -only uniform/1 -rounds 5 checkpoint-tax
+//	go run ./bench -only /1% frames      what saving such a state costs a game
 //	go run ./bench -quick -rounds 1 all  small sizes: does everything still run?
 //
 // The words:

@@ -13,12 +13,16 @@ import "errors"
 //   - userfault: an arena with an open snapshot. The SIGBUS handler preserves the
 //     page, perhaps with some that follow or surround it, and lifts the
 //     protection. How many it takes along is its own choice, as in real use.
+//   - mprotect: the same with that guard: a SIGSEGV, and pieces of several pages.
+//   - shadow: the same with that guard: the kernel lifts protection by itself, and the
+//     page is preserved by the next snapshot, which is not in the figure (see frames).
 //   - prepared: the same arena; Arena.PrepareWrite of one page, then the write.
 //   - tracked: an arena that tracks which pages are written (Options.Track), without
 //     an open snapshot: the handler lifts the protection and preserves nothing.
 //   - fork: a child of this process has the same memory; the kernel copies.
 //   - async: the pages are protected with UFFD_FEATURE_WP_ASYNC; the kernel lifts
-//     protection by itself and nothing is preserved: a lower limit, no snapshot.
+//     protection by itself and nothing is preserved: a lower limit, no snapshot, and
+//     what shadow is held against.
 //   - goroutine: a goroutine reads the messages of a userfaultfd, copies the page
 //     and lifts the protection. With the garbage collector on this deadlocks.
 //
@@ -34,13 +38,20 @@ const (
 	loadQuiet = "quiet"
 	loadBusy  = "busy"
 
+	inOrder = "sequential"
+
 	wayUserfault  = "userfault/random"
 	waySequential = "userfault/sequential"
+	wayShadow     = "shadow/random"
+	wayMprotect   = "mprotect/random"
 	wayPrepared   = "prepared/random"
 	wayTracked    = "tracked/random"
 	wayFork       = "fork/random"
 	wayAsync      = "async/random"
 	wayGoroutine  = "goroutine/random"
+
+	wayShadowInOrder   = "shadow/sequential"
+	wayMprotectInOrder = "mprotect/sequential"
 
 	// maxSample pages are written in each measurement, at most a quarter of all.
 	maxSample = 8192
@@ -59,11 +70,16 @@ func faultCase() *Case {
 			{wayPrepared + "/quiet", "<=", 0.5, wayUserfault + "/quiet"},
 			{wayUserfault + "/busy", "<=", 1.3, wayFork + "/busy"},
 			{waySequential + "/busy", "<=", 0.15, wayUserfault + "/busy"},
+			{wayShadow + "/quiet", "<=", 1.3, wayAsync + "/quiet"},
+			{wayShadow + "/busy", "<=", 1.3, wayAsync + "/busy"},
 		},
 		Open: openFault,
 	}
 	for _, load := range []string{loadQuiet, loadBusy} {
-		for _, way := range []string{wayUserfault, waySequential, wayPrepared, wayTracked, wayFork, wayAsync, wayGoroutine} {
+		for _, way := range []string{
+			wayUserfault, waySequential, wayShadow, wayShadowInOrder, wayMprotect, wayMprotectInOrder,
+			wayPrepared, wayTracked, wayFork, wayAsync, wayGoroutine,
+		} {
 			c.Variants = append(c.Variants, Variant{way + "/" + load, "ns", wayFork + "/" + load})
 		}
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"path"
 	"runtime"
 	"time"
@@ -10,22 +9,23 @@ import (
 	"github.com/cowheap/cowheap/arena"
 )
 
-// faultBench has the same state twice: in an arena, and in a plain region for
-// all that does without one.
+// faultBench has the same state several times: in an arena for each guard, made at
+// first use, and in a plain region for all that does without one.
 type faultBench struct {
-	frozen  *frozenState
-	tracked *frozenState // made at first use
+	stage
+	size    int64
+	arenas  map[arena.Guard]*frozenState
+	tracked *frozenState
 	plain   *region
 	random  []uint32 // pages to be written
 	inOrder []uint32
 	value   byte // written last
 
-	procs    []int
 	maxprocs int // GOMAXPROCS before
 }
 
 func openFault(s Setup) (_ Bench, err error) {
-	b := &faultBench{maxprocs: runtime.GOMAXPROCS(0)}
+	b := &faultBench{size: s.Size, arenas: map[arena.Guard]*frozenState{}, maxprocs: runtime.GOMAXPROCS(0)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, b.Close())
@@ -34,7 +34,7 @@ func openFault(s Setup) (_ Bench, err error) {
 	// A goroutine that resolves faults needs a processor of the scheduler's beside
 	// the one that the writer keeps while it waits and the one that spins.
 	runtime.GOMAXPROCS(max(b.maxprocs, 4))
-	if b.procs, err = processors(); err != nil {
+	if b.stage, err = newStage(); err != nil {
 		return nil, err
 	}
 	pages := int(s.Size / pageSize)
@@ -44,18 +44,46 @@ func openFault(s Setup) (_ Bench, err error) {
 	if err := warmMemory(2*s.Size + 4*int64(sample)*pageSize); err != nil {
 		return nil, err
 	}
-	if b.frozen, err = newFrozenState(s.Size, arena.Options{Guard: arena.GuardUserfault}); err != nil {
-		return nil, err
-	}
 	b.plain, err = newRegion(s.Size, false)
 	return b, err
+}
+
+// arena is the state under a guard.
+func (b *faultBench) arena(guard arena.Guard) (*frozenState, error) {
+	if b.arenas[guard] == nil {
+		f, err := b.newState(arena.Options{Guard: guard})
+		if err != nil {
+			return nil, err
+		}
+		b.arenas[guard] = f
+	}
+	return b.arenas[guard], nil
+}
+
+// newState is the state in an arena that no child gets to see.
+func (b *faultBench) newState(o arena.Options) (*frozenState, error) {
+	need := b.size + b.size/4
+	if o.Guard == arena.GuardShadow {
+		need += b.size // its own copy
+	}
+	if err := needMemory(need); err != nil {
+		return nil, err
+	}
+	f, err := newFrozenState(b.size, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := leaveOutOfForks(f.blocks()); err != nil {
+		return nil, errors.Join(err, f.close())
+	}
+	return f, nil
 }
 
 func (b *faultBench) Close() error {
 	runtime.GOMAXPROCS(b.maxprocs)
 	var errs []error
-	if b.frozen != nil {
-		errs = append(errs, b.frozen.close())
+	for _, f := range b.arenas {
+		errs = append(errs, f.close())
 	}
 	if b.tracked != nil {
 		errs = append(errs, b.tracked.close())
@@ -68,56 +96,27 @@ func (b *faultBench) Close() error {
 
 // Measure makes every page of the way's memory present and writable, freezes it,
 // and times the first writes.
-func (b *faultBench) Measure(variant string) (r Reading, err error) {
+func (b *faultBench) Measure(variant string) (Reading, error) {
 	way, load := path.Dir(variant), path.Base(variant)
-	if load == loadBusy && len(b.procs) < 2 {
-		return Reading{}, fmt.Errorf("%w (%w)", errOneProcessor, errors.ErrUnsupported)
-	}
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	unpin, err := pin(b.procs[len(b.procs)-1])
-	if err != nil {
-		return Reading{}, err
-	}
-	defer func() { err = errors.Join(err, unpin()) }()
-
 	b.value++
 	pages := b.random
-	if way == waySequential {
+	if path.Base(way) == inOrder {
 		pages = b.inOrder
 	}
-	write := func(first func()) (time.Duration, error) { return b.time(load, first) }
-	var took time.Duration
-	switch way {
-	case wayUserfault, waySequential:
-		took, err = b.userfault(pages, write)
-	case wayPrepared:
-		took, err = b.prepared(pages, write)
-	case wayTracked:
-		took, err = b.track(pages, write)
-	case wayFork:
-		took, err = b.fork(pages, write)
-	case wayAsync:
-		took, err = b.async(pages, write)
-	case wayGoroutine:
-		took, err = b.goroutine(pages, write)
-	}
-	return Reading{float64(took.Nanoseconds()) / float64(len(pages)), int64(b.plain.Size())}, err
-}
-
-// timer takes the time of the first writes.
-type timer func(first func()) (time.Duration, error)
-
-// time calls first, with another thread running if load says so.
-func (b *faultBench) time(load string, first func()) (time.Duration, error) {
-	if load == loadBusy {
-		s, err := spin(b.procs[0])
-		if err != nil {
-			return 0, err
+	took, err := b.on(load, func(write timer) (time.Duration, error) {
+		switch way {
+		case wayPrepared:
+			return b.prepared(pages, write)
+		case wayTracked:
+			return b.track(pages, write)
+		case wayFork:
+			return b.fork(pages, write)
+		case wayAsync:
+			return b.async(pages, write)
+		case wayGoroutine:
+			return b.goroutine(pages, write)
 		}
-		defer s.stop()
-	}
-	start := time.Now()
-	first()
-	return time.Since(start), nil
+		return b.guarded(path.Dir(way), pages, write)
+	})
+	return Reading{Value: float64(took.Nanoseconds()) / float64(len(pages)), Bytes: int64(b.plain.Size())}, err
 }

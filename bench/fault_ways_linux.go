@@ -9,20 +9,39 @@ import (
 	"github.com/cowheap/cowheap/internal/uffd"
 )
 
-// userfault: the arena's own resolver.
-func (b *faultBench) userfault(pages []uint32, write timer) (time.Duration, error) {
-	return b.inSnapshot(len(pages), write, func() error {
-		writeScattered(b.frozen.bytes(), pages, b.value)
+// guarded: the guard's own way with a first write.
+func (b *faultBench) guarded(name string, pages []uint32, write timer) (time.Duration, error) {
+	guard, err := arena.ParseGuard(name)
+	if err != nil {
+		return 0, err
+	}
+	f, err := b.arena(guard)
+	if err != nil {
+		return 0, err
+	}
+	first := func() error {
+		writeScattered(f.bytes(), pages, b.value)
 		return nil
-	})
+	}
+	if guard == arena.GuardShadow {
+		// It preserves nothing before the next snapshot, but the kernel has to resolve the writes.
+		return b.inSnapshot(f, 0, func(first func()) (time.Duration, error) {
+			return countFaults(len(pages), write, first)
+		}, first)
+	}
+	return b.inSnapshot(f, len(pages), write, first)
 }
 
 // prepared: the program says what it is going to write.
 func (b *faultBench) prepared(pages []uint32, write timer) (time.Duration, error) {
-	mem := b.frozen.bytes()
-	return b.inSnapshot(len(pages), write, func() error {
+	f, err := b.arena(arena.GuardUserfault)
+	if err != nil {
+		return 0, err
+	}
+	mem := f.bytes()
+	return b.inSnapshot(f, len(pages), write, func() error {
 		for i, p := range pages {
-			if err := b.frozen.a.PrepareWrite(b.frozen.off+uint64(p)*pageSize, pageSize); err != nil {
+			if err := f.a.PrepareWrite(f.off+uint64(p)*pageSize, pageSize); err != nil {
 				return err
 			}
 			writeScattered(mem, pages[i:i+1], b.value)
@@ -34,7 +53,7 @@ func (b *faultBench) prepared(pages []uint32, write timer) (time.Duration, error
 // track: nothing is preserved, it is only noted which pages are written.
 func (b *faultBench) track(pages []uint32, write timer) (took time.Duration, err error) {
 	if b.tracked == nil {
-		if b.tracked, err = newFrozenState(int64(b.frozen.size), arena.Options{Guard: arena.GuardUserfault, Track: true}); err != nil {
+		if b.tracked, err = b.newState(arena.Options{Guard: arena.GuardUserfault, Track: true}); err != nil {
 			return 0, err
 		}
 	}
@@ -54,12 +73,12 @@ func (b *faultBench) track(pages []uint32, write timer) (took time.Duration, err
 	return took, err
 }
 
-// inSnapshot times writes while a snapshot is open, which must preserve as many pages.
-func (b *faultBench) inSnapshot(pages int, write timer, first func() error) (took time.Duration, err error) {
-	if err := b.frozen.settle(b.value); err != nil {
+// inSnapshot times writes while a snapshot of f is open, which must preserve as many pages.
+func (b *faultBench) inSnapshot(f *frozenState, pages int, write timer, first func() error) (took time.Duration, err error) {
+	if err := f.settle(b.value); err != nil {
 		return 0, err
 	}
-	s, err := b.frozen.a.Snapshot()
+	s, err := f.a.Snapshot()
 	if err != nil {
 		return 0, err
 	}
@@ -83,17 +102,12 @@ func checkPreserved(s *arena.Snapshot, pages int) error {
 func (b *faultBench) fork(pages []uint32, write timer) (took time.Duration, err error) {
 	mem := b.plain.all()
 	writePages(mem, b.value)
-	arena := b.frozen.blocks()
-	if err := leaveOutOfForks(arena); err != nil {
-		return 0, err
-	}
 	c, _, err := fork(childStays)
-	err = errors.Join(err, takeIntoForks(arena))
-	if c.pid == 0 {
+	if err != nil {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, c.kill()) }()
-	if err = errors.Join(err, c.settle()); err != nil {
+	if err := c.settle(); err != nil {
 		return 0, err
 	}
 	return countFaults(len(pages), write, func() { writeScattered(mem, pages, b.value) })
@@ -117,16 +131,11 @@ func (b *faultBench) async(pages []uint32, write timer) (took time.Duration, err
 
 // arm protects the plain region with a descriptor of its own.
 func (b *faultBench) arm(features uffd.Feature) (*uffd.FD, error) {
-	fd, err := uffd.Open(features)
+	fd, err := b.plain.register(features)
 	if err != nil {
 		return nil, err
 	}
-	addr, n := b.plain.Addr(), uintptr(b.plain.Size())
-	err = fd.Register(addr, n, uffd.ModeWP)
-	if err == nil {
-		err = fd.Protect(addr, n)
-	}
-	if err != nil {
+	if err := fd.Protect(b.plain.Addr(), uintptr(b.plain.Size())); err != nil {
 		return nil, errors.Join(err, fd.Close())
 	}
 	return fd, nil

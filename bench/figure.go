@@ -12,6 +12,7 @@ type Figure struct {
 	Variant Variant
 	Samples []float64 // one a round
 	Bytes   int64     // worked on; 0 where size does not matter
+	Dirty   float64   // percent of its pages that are written each time; 0 where that is no question
 	Skipped error     // why there are no samples
 }
 

@@ -105,6 +105,18 @@ func checkProtected(mem *region, want int) error {
 	return err
 }
 
+// register gives the region's faults to a descriptor of its own.
+func (r *region) register(features uffd.Feature) (*uffd.FD, error) {
+	fd, err := uffd.Open(features)
+	if err != nil {
+		return nil, err
+	}
+	if err := fd.Register(r.Addr(), uintptr(r.Size()), uffd.ModeWP); err != nil {
+		return nil, errors.Join(err, fd.Close())
+	}
+	return fd, nil
+}
+
 // leaveOutOfForks keeps b, which must be whole 2 MiB blocks, out of children: a
 // fork takes time for all memory of a process, and only one piece is the state
 // that is being asked about.

@@ -12,9 +12,11 @@ import (
 // errSystem is why nothing that stands on userfaultfd can be measured here.
 var errSystem = fmt.Errorf("this case needs Linux; on %s there is no userfaultfd to measure: %w", runtime.GOOS, errors.ErrUnsupported)
 
-func openSeed(Setup) (Bench, error)  { return nil, errSystem }
-func openPause(Setup) (Bench, error) { return nil, errSystem }
-func openFault(Setup) (Bench, error) { return nil, errSystem }
+func openSeed(Setup) (Bench, error)     { return nil, errSystem }
+func openPause(Setup) (Bench, error)    { return nil, errSystem }
+func openFault(Setup) (Bench, error)    { return nil, errSystem }
+func openFork(Setup) (Bench, error)     { return nil, errSystem }
+func openRollback(Setup) (Bench, error) { return nil, errSystem }
 
 func openArmingTax(Setup) (Bench, error)     { return nil, errSystem }
 func openCheckpointTax(Setup) (Bench, error) { return nil, errSystem }

@@ -11,8 +11,14 @@ package main
 //   - userfault/thp-steady: the same with huge pages of which 10,000 random first writes
 //     have split some or all, which is how an arena looks after a while (the kernel
 //     joins them again only where protection is gone, and not soon).
+//   - shadow: the same with that guard. It copies what was written, here everything, before
+//     it holds writers, and then what was written meanwhile, here nothing.
+//   - mprotect: the same with that guard.
 //   - ioctl: one UFFDIO_WRITEPROTECT over a plain region in the same state: what
 //     the kernel alone takes for it, on one processor.
+//   - pagemap-scan: one PAGEMAP_SCAN over it that finds every page written and protects
+//     it again, without a copy: bare shadow.
+//   - mprotect-call: one mprotect over it that takes the right to write away: bare mprotect.
 //   - fork: a fork of this process, with nothing large in it but a plain region in
 //     the same state; the child leaves at once. The time that the call takes in the
 //     parent.
@@ -26,8 +32,12 @@ const (
 	pauseUserfault4K     = "userfault/4k"
 	pauseUserfaultTHP    = "userfault/thp"
 	pauseUserfaultSteady = "userfault/thp-steady"
+	pauseShadow4K        = "shadow/4k"
+	pauseMprotect4K      = "mprotect/4k"
 	pauseIoctl4K         = "ioctl/4k"
 	pauseIoctlTHP        = "ioctl/thp"
+	pauseScan4K          = "pagemap-scan/4k"
+	pauseMprotectCall4K  = "mprotect-call/4k"
 	pauseFork4K          = "fork/4k"
 	pauseForkTHP         = "fork/thp"
 	pauseCopy4K          = "copy/4k"
@@ -46,8 +56,12 @@ func pauseCase() *Case {
 			{pauseUserfault4K, "ns", pauseIoctl4K},
 			{pauseUserfaultTHP, "ns", pauseIoctlTHP},
 			{pauseUserfaultSteady, "ns", pauseIoctlTHP},
+			{pauseShadow4K, "ns", pauseIoctl4K},
+			{pauseMprotect4K, "ns", pauseIoctl4K},
 			{pauseIoctl4K, "ns", pauseIoctl4K},
 			{pauseIoctlTHP, "ns", pauseIoctlTHP},
+			{pauseScan4K, "ns", pauseIoctl4K},
+			{pauseMprotectCall4K, "ns", pauseIoctl4K},
 			{pauseFork4K, "ns", pauseIoctl4K},
 			{pauseForkTHP, "ns", pauseIoctlTHP},
 			{pauseCopy4K, "ns", pauseIoctl4K},

@@ -12,7 +12,8 @@ import (
 )
 
 // pauseBench has the state in every form that a variant needs, all of them at
-// once so that variants can take turns: about six times its size.
+// once so that variants can take turns: about seven times its size, and twice more
+// while shadow is measured.
 type pauseBench struct {
 	size   int64
 	quick  bool
@@ -54,8 +55,12 @@ func (b *pauseBench) Measure(variant string) (Reading, error) {
 	var took time.Duration
 	var err error
 	switch pages := path.Base(variant); path.Dir(variant) {
-	case "userfault":
-		took, err = b.userfault(variant, pages != "4k")
+	case "userfault", "shadow", "mprotect":
+		took, err = b.snapshot(variant, pages != "4k")
+	case "pagemap-scan":
+		took, err = b.scan(pages)
+	case "mprotect-call":
+		took, err = b.mprotect(pages)
 	case "ioctl":
 		took, err = b.ioctl(pages)
 	case "fork":
@@ -63,10 +68,10 @@ func (b *pauseBench) Measure(variant string) (Reading, error) {
 	case "copy":
 		took, err = b.copy(pages)
 	}
-	return Reading{float64(took.Nanoseconds()), b.size}, err
+	return Reading{Value: float64(took.Nanoseconds()), Bytes: b.size}, err
 }
 
-func (b *pauseBench) userfault(variant string, huge bool) (time.Duration, error) {
+func (b *pauseBench) snapshot(variant string, huge bool) (time.Duration, error) {
 	f, err := b.arena(variant, huge)
 	if err != nil {
 		return 0, err
@@ -78,7 +83,13 @@ func (b *pauseBench) userfault(variant string, huge bool) (time.Duration, error)
 	if err != nil {
 		return 0, err
 	}
-	return s.Stats().Pause, s.Close()
+	took, err := s.Stats().Pause, s.Close()
+	if f.a.Guard() == arena.GuardShadow {
+		// Its second copy of the state cannot be left out of forks, so it is not kept.
+		delete(b.arenas, variant)
+		err = errors.Join(err, f.close())
+	}
+	return took, err
 }
 
 // arena is the one of a variant.
@@ -91,7 +102,15 @@ func (b *pauseBench) arena(variant string, huge bool) (_ *frozenState, err error
 			return nil, err
 		}
 	}
-	f, err := newFrozenState(b.size, arena.Options{Guard: arena.GuardUserfault, HugePages: huge})
+	guard, err := arena.ParseGuard(path.Dir(variant))
+	if err != nil {
+		return nil, err
+	}
+	// Another copy of the state, if the guard keeps one.
+	if err := needMemory(b.size * 9 / 4); err != nil {
+		return nil, err
+	}
+	f, err := newFrozenState(b.size, arena.Options{Guard: guard, HugePages: huge})
 	if err != nil {
 		return nil, err
 	}
@@ -103,6 +122,13 @@ func (b *pauseBench) arena(variant string, huge bool) (_ *frozenState, err error
 	}
 	if err == nil {
 		err = leaveOutOfForks(f.blocks())
+	}
+	if err == nil && guard == arena.GuardShadow {
+		// The first snapshot is like no other, and not each arena is there for a second round.
+		var s *arena.Snapshot
+		if s, err = f.a.Snapshot(); err == nil {
+			err = s.Close()
+		}
 	}
 	if err != nil {
 		return nil, errors.Join(err, f.close())
@@ -150,26 +176,6 @@ func (b *pauseBench) state(pages string) (*region, error) {
 	}
 	writePages(r.all(), b.value)
 	return r, nil
-}
-
-func (b *pauseBench) ioctl(pages string) (took time.Duration, err error) {
-	r, err := b.state(pages)
-	if err != nil {
-		return 0, err
-	}
-	// What an arena's descriptor has.
-	fd, err := uffd.Open(uffd.FeatureWriteProtect | uffd.FeatureWPUnpopulated | uffd.FeatureSIGBUS)
-	if err != nil {
-		return 0, err
-	}
-	defer func() { err = errors.Join(err, fd.Close()) }() // drops the protection
-	if err := fd.Register(r.Addr(), uintptr(r.Size()), uffd.ModeWP); err != nil {
-		return 0, err
-	}
-	start := time.Now()
-	err = fd.Protect(r.Addr(), uintptr(r.Size()))
-	took = time.Since(start)
-	return took, errors.Join(err, checkProtected(r, int(b.size/pageSize)))
 }
 
 func (b *pauseBench) fork(pages string) (took time.Duration, err error) {

@@ -27,7 +27,7 @@ func (b *pauseBench) loaded(l loadedPause) (r Reading, err error) {
 	} else {
 		took, err = l.snapshot(s)
 	}
-	return Reading{float64(took.Nanoseconds()), size}, err
+	return Reading{Value: float64(took.Nanoseconds()), Bytes: size}, err
 }
 
 func (l loadedPause) options() *cowheap.Options {

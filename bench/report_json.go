@@ -16,6 +16,7 @@ type figureLine struct {
 	Min     float64 `json:"min"`
 	Max     float64 `json:"max"`
 	Bytes   int64   `json:"bytes,omitempty"`
+	Dirty   float64 `json:"dirty,omitempty"` // percent of the pages that are written each time
 	Quick   bool    `json:"quick,omitempty"` // the figure means nothing
 }
 
@@ -65,7 +66,7 @@ func (r *Report) line(f *Figure) any {
 	return figureLine{
 		Case: r.Case.Name, Variant: f.Variant.Name, Unit: f.Variant.Unit,
 		Value: shorten(f.Median()), N: len(f.Samples), Min: shorten(f.Min()), Max: shorten(f.Max()),
-		Bytes: f.Bytes, Quick: r.Quick,
+		Bytes: f.Bytes, Dirty: f.Dirty, Quick: r.Quick,
 	}
 }
 

@@ -152,7 +152,7 @@ func (b *restoreBench) firstByte(size int64) (r Reading, err error) {
 		}
 		return nil
 	})
-	return Reading{float64(took.Nanoseconds()) / 1e3, size}, err
+	return Reading{Value: float64(took.Nanoseconds()) / 1e3, Bytes: size}, err
 }
 
 func (b *restoreBench) touch(pages []uint32) (r Reading, err error) {
@@ -185,5 +185,5 @@ func (b *restoreBench) touch(pages []uint32) (r Reading, err error) {
 		}
 		return nil
 	})
-	return Reading{float64(took.Nanoseconds()) / float64(len(pages)), b.size}, err
+	return Reading{Value: float64(took.Nanoseconds()) / float64(len(pages)), Bytes: b.size}, err
 }

@@ -126,7 +126,7 @@ func (r *run) turns(ctx context.Context, bench Bench, figures []*Figure) error {
 				return fmt.Errorf("measuring %s: %w", f.Variant.Name, err)
 			case round > 0:
 				f.Samples = append(f.Samples, reading.Value)
-				f.Bytes = reading.Bytes
+				f.Bytes, f.Dirty = reading.Bytes, reading.Dirty
 			}
 		}
 	}

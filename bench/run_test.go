@@ -48,7 +48,7 @@ func newScripted(act func(variant string, call int) (Reading, error)) (*scripted
 // steady gives a 100, b 150 and c 1500, a little more at each call.
 func steady(variant string, call int) (Reading, error) {
 	base := map[string]float64{"a": 100, "b": 150, "c": 1500}[variant]
-	return Reading{Value: base + float64(call)/1000, Bytes: 64 * mib}, nil
+	return Reading{Value: base + float64(call)/1000, Bytes: 64 * mib, Dirty: 0.1}, nil
 }
 
 func invoke(t *testing.T, all []*Case, args ...string) (stdout string, err error) {
@@ -120,7 +120,7 @@ func TestJSONIsALineAVariantAndALineABound(t *testing.T) {
 	if err := json.Unmarshal([]byte(lines[1]), &f); err != nil {
 		t.Fatal(err)
 	}
-	if f.Case != "script" || f.Variant != "b" || f.Unit != "ns" || f.N != 5 || int(f.Value) != 150 || f.Bytes != 64*mib {
+	if f.Case != "script" || f.Variant != "b" || f.Unit != "ns" || f.N != 5 || int(f.Value) != 150 || f.Bytes != 64*mib || f.Dirty != 0.1 {
 		t.Errorf("%+v", f)
 	}
 	if want := `{"case":"script","bound":"b <= 2 x a","want":2,"got":1.5,"ok":true}`; lines[3] != want {

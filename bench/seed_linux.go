@@ -74,7 +74,7 @@ func (b *seedBench) Measure(variant string) (r Reading, err error) {
 		return Reading{}, err
 	}
 	took := time.Since(start)
-	return Reading{float64(took.Nanoseconds()) / 1e3, b.size}, b.check(test, mem)
+	return Reading{Value: float64(took.Nanoseconds()) / 1e3, Bytes: b.size}, b.check(test, mem)
 }
 
 // warmTables has the kernel make and free page tables for as much memory as is
