@@ -436,8 +436,13 @@ func TestNothingIsLeft(t *testing.T) {
 			if _, err := h.Checkpoint(t.Context()); err != nil {
 				t.Fatal(err)
 			}
+			forks := []*Heap{have[*Heap](t)(s.Fork(nil)), have[*Heap](t)(s.Fork(nil))}
+			check(t, h.Rollback(s))
+			closing(t, forks[0])
 			_ = s // left to Close
 			closing(t, h)
+			audit(t, forks[1], 1000)
+			closing(t, forks[1])
 			lo := *o
 			lo.Lazy = o.Guard != arena.GuardCopy
 			h = have[*Heap](t)(Open(dir, &lo))
