@@ -65,9 +65,6 @@ func (g *userfault) rollback(f frozen, high uint64) (pages uint64, err error) {
 	return pages, nil
 }
 
-// pageRun is the pages [first, first+n).
-type pageRun struct{ first, n uint64 }
-
 // written gives the pages that l has and that are in the log: those that
 // were written since l's instant, or since it was last rolled back to.
 func (g *userfault) written(l *layer) (runs []pageRun) {
@@ -103,12 +100,15 @@ func (g *userfault) preservedSince(layers []*layer) (runs []pageRun) {
 	return runs
 }
 
-func appendPage(runs []pageRun, page uint64) []pageRun {
-	if k := len(runs); k > 0 && runs[k-1].first+runs[k-1].n == page && runs[k-1].n < blockSize/pageSize {
-		runs[k-1].n++
-		return runs
+// changed: what was written first between l and newer is in the layers from l's on.
+func (l *layer) changed(newer frozen) ([]pageRun, bool) {
+	chain := *l.g.chain.Load()
+	n, ok := newer.(*layer)
+	i, j := slices.Index(chain, l), slices.Index(chain, n)
+	if !ok || i < 0 || j < i {
+		return nil, false
 	}
-	return append(runs, pageRun{page, 1})
+	return l.g.preservedSince(chain[i:j]), true
 }
 
 // uncover makes l the newest layer: those above it, whose snapshots are closed, are
