@@ -8,7 +8,8 @@
 //   - A Mem is the way to the heap's memory, inside Update or View.
 //   - A Ref is a reference that means the same in the live heap and in a restored
 //     one. A root is a value with a name, from which the others are found.
-//   - A Snapshot is the heap's content at one instant, in memory.
+//   - A Snapshot is the heap's content at one instant, in memory. The heap can be
+//     rolled back to it, and forked: a second heap that starts as the snapshot.
 //   - A checkpoint is a snapshot written to a file or a stream.
 //
 // What is promised:
@@ -16,8 +17,8 @@
 //  1. Update is a gate, not a transaction. An error of its function is returned
 //     and nothing is undone; Updates run concurrently; cowheap locks none of your
 //     data. An operation that answers ErrFull has changed nothing.
-//  2. Snapshot waits for running Updates only, Close for Updates and Views. View
-//     does not hold writers off.
+//  2. Snapshot waits for running Updates only, Rollback and Close for Updates and
+//     Views. View does not hold writers off.
 //  3. What comes from a Mem (pointers, slices, strings) is valid until the function
 //     returns, the block is freed, or its container is next changed. Keep Refs.
 //  4. Inside the function: no gated method of the same heap, waiting for nobody
@@ -30,8 +31,10 @@
 //  6. A type may hold no Go pointer and nothing of package sync. It is refused
 //     once, with the path of every field in the way.
 //  7. A snapshot belongs to its caller. Close of the heap saves nothing and closes
-//     its snapshots; a WriteTo in flight ends with ErrClosed. A snapshot that
-//     nobody can reach any more is closed by itself.
+//     its snapshots, Rollback those that are newer; a WriteTo in flight ends with
+//     ErrClosed. A snapshot that nobody can reach any more is closed by itself. A
+//     fork keeps the pages it needs: its snapshot and its parent may be closed at
+//     once. A Rollback that fails has changed nothing.
 //  8. Metadata is a root: a log position that is written in the same Update is
 //     frozen with the state.
 //  9. Open falls back to an older checkpoint if the newest is damaged, and Origin

@@ -246,3 +246,62 @@ func ExampleMem_PrepareWrite() {
 	// Output:
 	// straight from the file
 }
+
+// A heap goes back to a snapshot in place: whatever was tried out since is gone.
+func ExampleHeap_Rollback() {
+	h, err := cowheap.New(nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer h.Close()
+	must(deposit(h, "ada", 100))
+
+	before, err := h.Snapshot()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer before.Close()
+	must(deposit(h, "ada", -1000))
+	must(report(h, "ada"))
+
+	must(h.Rollback(before))
+	must(report(h, "ada"))
+	// Output:
+	// ada -900 true at position 2
+	// ada 100 true at position 1
+}
+
+// A fork is a second heap that starts as a snapshot; what is done there is not done
+// to its parent.
+func ExampleSnapshot_Fork() {
+	h, err := cowheap.New(nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer h.Close()
+	must(deposit(h, "ada", 100))
+
+	s, err := h.Snapshot()
+	if err != nil {
+		log.Fatal(err)
+	}
+	what, err := s.Fork(nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer what.Close()
+	s.Close() // the fork keeps what it needs
+
+	must(deposit(what, "ada", 1))
+	must(report(what, "ada"))
+	must(report(h, "ada"))
+	// Output:
+	// ada 101 true at position 2
+	// ada 100 true at position 1
+}
+
+func must(err error) {
+	if err != nil {
+		log.Fatal(err)
+	}
+}
