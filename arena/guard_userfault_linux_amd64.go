@@ -76,10 +76,10 @@ type layer struct {
 	late, lateEnd uint64
 }
 
-const userfaultFeatures = uffd.FeatureWriteProtect | uffd.FeatureSIGBUS | uffd.FeatureWPUnpopulated
+const userfaultFeatures = uffd.FeatureWriteProtect | uffd.FeatureSIGBUS // and WPUnpopulated, where there is such
 
 func probeUserfault() error {
-	for _, have := range []func() error{trap.Supported, uffd.HaveUserfaultfd, uffd.HaveWriteProtect, uffd.HaveSIGBUS, uffd.HaveWPUnpopulated, uffd.HaveCopy} {
+	for _, have := range []func() error{trap.Supported, uffd.HaveUserfaultfd, uffd.HaveWriteProtect, uffd.HaveSIGBUS, uffd.HaveCopy} {
 		if err := have(); err != nil {
 			if errors.Is(err, errors.ErrUnsupported) {
 				return fmt.Errorf("%w: %w", ErrNotSupported, err)
@@ -101,7 +101,11 @@ func newUserfault(a *Arena) (_ guard, err error) {
 	}
 	g := &userfault{a: a, clock: startClock()}
 	g.chain.Store(&[]*layer{})
-	if g.fd, err = uffd.Open(userfaultFeatures); err != nil {
+	features := userfaultFeatures
+	if !a.opts.populate && uffd.HaveWPUnpopulated() == nil {
+		features |= uffd.FeatureWPUnpopulated
+	}
+	if g.fd, err = uffd.Open(features); err != nil {
 		return nil, fmt.Errorf("guard userfault: %w", err)
 	}
 	defer func() {
@@ -112,6 +116,7 @@ func newUserfault(a *Arena) (_ guard, err error) {
 	if err := g.fd.Register(a.mem.Addr(), uintptr(a.mem.Size()), uffd.ModeWP); err != nil {
 		return nil, err
 	}
+	g.protector = uffdProtector{g.fd, a.mem, features&uffd.FeatureWPUnpopulated != 0}
 	if g.h, err = trap.New(trap.Config{
 		FD:       g.fd.Fd(),
 		Start:    a.mem.Addr(),
@@ -156,7 +161,7 @@ func (g *userfault) freeze(high func() uint64, hold hold) (frozen, timing, error
 	if g.broken != nil {
 		return nil, timing{}, g.broken
 	}
-	if err := trap.CheckHandler(); err != nil {
+	if err := g.h.CheckHandler(); err != nil {
 		return nil, timing{}, err
 	}
 	g.reclaim() // what has been given up should not cost the next one its slots
@@ -201,6 +206,7 @@ func (g *userfault) freeze(high func() uint64, hold hold) (frozen, timing, error
 	g.h.BeginArming()
 	old := *g.chain.Load()
 	g.chain.Store(ptr(append(old[:len(old):len(old)], l)))
+	g.protector.instant(size)
 	done.held, err = g.armRest(size)
 	page, pc, torn := tab.Settle()
 	release()
@@ -472,8 +478,10 @@ func (l *layer) close() error {
 
 func (g *userfault) fork(f frozen, high uint64) error { return ErrNotSupported }
 
-func (g *userfault) rollback(f frozen, high uint64) (pages uint64, err error) { return 0, ErrNotSupported }
+func (g *userfault) rollback(f frozen, high uint64) (pages uint64, err error) {
+	return 0, ErrNotSupported
+}
 
 func (l *layer) intact() error { return nil }
-func (l *layer) pin() error { return nil }
-func (l *layer) unpin()     {}
+func (l *layer) pin() error    { return nil }
+func (l *layer) unpin()        {}

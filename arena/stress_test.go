@@ -52,15 +52,18 @@ var ways = []way{
 	{name: "streamed", opts: Options{Preserving: PreserveAhead, FaultPages: 1}, release: true},
 	{name: "ahead-streamed", opts: Options{Arming: ArmAhead, Preserving: PreserveAhead}},
 	{name: "tracked-single", opts: Options{Track: true, FaultPages: 1}, release: true},
+	{name: "populated", opts: Options{populate: true}, only: GuardUserfault},
+	{name: "populated-ahead", opts: Options{populate: true, Arming: ArmAhead, FaultPages: 1}, only: GuardUserfault},
 }
 
 type way struct {
 	name    string
 	opts    Options
-	release bool // in order, each piece given back as it has been read, as a checkpoint is written
+	only    Guard // GuardAuto: all
+	release bool  // in order, each piece given back as it has been read, as a checkpoint is written
 }
 
-var stressWays = flag.String("ways", "", "run TestStress only in ways whose names contain this")
+var stressWays = flag.String("ways", "", "run TestStress only in ways whose guard and name contain this")
 
 // TestStress takes snapshots back to back while goroutines write in every way
 // that Go has, and compares every byte of every snapshot with a copy that was
@@ -69,7 +72,7 @@ func TestStress(t *testing.T) {
 	if os.Getenv("STRESS_CHILD") != "" {
 		eachGuard(t, func(t *testing.T, g Guard) {
 			for i, w := range ways {
-				if g != GuardCopy || i == 0 {
+				if (g != GuardCopy || i == 0) && (w.only == GuardAuto || w.only == g) {
 					t.Run(w.name, func(t *testing.T) { stress(t, g, w) })
 				}
 			}
@@ -85,7 +88,7 @@ func TestStress(t *testing.T) {
 	}
 	for _, set := range settings {
 		t.Run(set.name, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(len(ways)+2)*d+2*time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(3*len(ways)+2)*d+2*time.Minute)
 			defer cancel()
 			cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestStress$", "-test.v", "-test.timeout=0", "-stress="+d.String(), "-ways="+*stressWays)
 			cmd.Env = append(os.Environ(), append(strings.Fields(set.env), "STRESS_CHILD=1")...)
@@ -107,7 +110,7 @@ func TestStress(t *testing.T) {
 
 // stress runs for stressFor.
 func stress(t *testing.T, g Guard, w way) {
-	if !strings.Contains(w.name, *stressWays) {
+	if !strings.Contains(g.String()+" "+w.name, *stressWays) {
 		t.Skip("not asked for")
 	}
 	release := w.release
