@@ -99,7 +99,7 @@ chain:
 	MOVQ 48(SP), DX
 	ADDQ $56, SP
 	MOVQ ·chained(SB), AX
-	CMPL DI, $11                 // sigSegv
+	CMPL DI, $11                 // SIGSEGV
 	JNE  jump
 	MOVQ ·chainedSegv(SB), AX
 jump:

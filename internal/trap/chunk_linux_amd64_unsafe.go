@@ -21,9 +21,6 @@ package trap
 // moves the border between two mappings and makes none: see widen.
 
 const (
-	sigBus  = 7
-	sigSegv = 11
-
 	sysMprotect = 10
 	protRead    = 1
 	protWrite   = 2
