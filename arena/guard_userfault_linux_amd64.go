@@ -104,6 +104,10 @@ func newUserfault(a *Arena) (_ guard, err error) {
 	features := userfaultFeatures
 	if !a.opts.populate && uffd.HaveWPUnpopulated() == nil {
 		features |= uffd.FeatureWPUnpopulated
+	} else if a.opts.HugePages {
+		// Populated for reading means huge pages of zeros, and kernels that are that old
+		// lose protection when they split one.
+		return nil, fmt.Errorf("huge pages with guard userfault before Linux 6.4: %w", ErrNotSupported)
 	}
 	if g.fd, err = uffd.Open(features); err != nil {
 		return nil, fmt.Errorf("guard userfault: %w", err)

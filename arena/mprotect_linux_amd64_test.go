@@ -18,11 +18,9 @@ import (
 	"github.com/cowheap/cowheap/internal/vm"
 )
 
-// What holds for one guard that resolves faults holds for the other.
-func TestAlikeWithMprotect(t *testing.T) {
-	faulting = GuardMprotect
-	defer func() { faulting = GuardUserfault }()
-	for name, test := range map[string]func(t *testing.T){
+// What holds for one guard that resolves faults holds for the others.
+func TestAlike(t *testing.T) {
+	tests := map[string]func(t *testing.T){
 		"OverrunSnapshotStillHasFiguresAndCloses":            TestOverrunSnapshotStillHasFiguresAndCloses,
 		"OneSnapshotIsNeverOverrunByDefault":                 TestOneSnapshotIsNeverOverrunByDefault,
 		"NoOverrunWhenTheArenaGrewWhileWritersWereWaitedFor": TestNoOverrunWhenTheArenaGrewWhileWritersWereWaitedFor,
@@ -40,8 +38,20 @@ func TestAlikeWithMprotect(t *testing.T) {
 		"LastSnapshotMayBeClosedWhileWritersFault":           TestLastSnapshotMayBeClosedWhileWritersFault,
 		"SnapshotMayBeStreamedTwiceAtOnce":                   TestSnapshotMayBeStreamedTwiceAtOnce,
 		"SnapshotMayBeGivenUpWhileStreamed":                  TestSnapshotMayBeGivenUpWhileStreamed,
-	} {
-		t.Run(name, test)
+	}
+	lazy := map[string]func(t *testing.T){
+		"SnapshotAfterALazyRestoreWasCompletedWhileTracking": TestSnapshotAfterALazyRestoreWasCompletedWhileTracking,
+		"PagesBroughtInWhileTrackingAreProtected":            TestPagesBroughtInWhileTrackingAreProtected,
+	}
+	defer func() { faulting, populating = GuardUserfault, false }()
+	for name, test := range tests {
+		faulting, populating = GuardMprotect, false
+		t.Run("mprotect/"+name, test)
+		faulting, populating = GuardUserfault, true
+		t.Run("populated/"+name, test)
+	}
+	for name, test := range lazy {
+		t.Run("populated/"+name, test)
 	}
 }
 
@@ -308,5 +318,59 @@ func BenchmarkFirstWrite(b *testing.B) {
 				b.ReportMetric(float64(writes)/float64(max(a.Stats().Faults, 1)), "writes/fault")
 			})
 		}
+	}
+}
+
+// On kernels before Linux 6.4 protection passes over what was never touched.
+func TestFirstWritesToMemoryNeverTouchedAreNoticedWithoutWPUnpopulated(t *testing.T) {
+	for _, arming := range []Arming{ArmWholesale, ArmAhead} {
+		t.Run(arming.String(), func(t *testing.T) {
+			populating = true
+			defer func() { populating = false }()
+			a := userfaultArena(t, Options{MaxSize: 256 << 20, Arming: arming, Track: arming == ArmAhead, MaxPreserved: 512 << 20})
+			var open []*Snapshot
+			var all [][]byte
+			for round := range 5 { // the heap grows
+				b := alloc(t, a, 8<<20)
+				all = append(all, b)
+				open = append(open, snapshot(t, a))
+				for _, b := range all {
+					for p := round; p < len(b)/pageSize; p += 5 {
+						b[p*pageSize] = byte(round + 1)
+					}
+				}
+			}
+			for round, s := range open {
+				got := content(t, s)
+				for i, b := range all[:round+1] {
+					off := off(a, b)
+					for p := range len(b) / pageSize {
+						// Pages of this part were first written in the round in which it was there.
+						want := byte(0)
+						if r := p % 5; r < round && r >= i {
+							want = byte(r + 1)
+						}
+						if got[off+p*pageSize] != want {
+							t.Fatalf("snapshot %d, part %d, page %d: %d, want %d", round, i, p, got[off+p*pageSize], want)
+						}
+					}
+				}
+				if err := s.Close(); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+}
+
+// off is where b stands in a.
+func off(a *Arena, b []byte) int { return int(vm.AddrOf(b) - a.mem.Addr()) }
+
+func TestHugePagesNeedWPUnpopulated(t *testing.T) {
+	if err := probeUserfault(); err != nil {
+		t.Skip(err)
+	}
+	if _, err := New(Options{Guard: GuardUserfault, HugePages: true, populate: true}); !errors.Is(err, ErrNotSupported) {
+		t.Errorf("%v, want ErrNotSupported", err)
 	}
 }

@@ -9,8 +9,11 @@ import (
 	"time"
 )
 
-// faulting is the guard of userfaultArena, see TestAlikeWithMprotect.
-var faulting = GuardUserfault
+// faulting is the guard of userfaultArena, populating how it protects, see TestAlike.
+var (
+	faulting   = GuardUserfault
+	populating bool
+)
 
 // userfaultArena skips the test where the guard does not work.
 func userfaultArena(t testing.TB, o Options) *Arena {
@@ -18,7 +21,7 @@ func userfaultArena(t testing.TB, o Options) *Arena {
 	if err := probeUserfault(); err != nil && faulting == GuardUserfault {
 		t.Skip(err)
 	}
-	o.Guard = faulting
+	o.Guard, o.populate = faulting, populating
 	return newArena(t, o)
 }
 
