@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/cowheap/cowheap/internal/trap"
@@ -210,8 +211,8 @@ func (c chunks) protect(off, n uint64, held bool) error {
 	return errBusy
 }
 
-// maxMappings is vm.max_map_count.
-func maxMappings() uint64 {
+// maxMappings is vm.max_map_count, as it was at the first call.
+var maxMappings = sync.OnceValue(func() uint64 {
 	const usual = 65530
 	b, err := os.ReadFile("/proc/sys/vm/max_map_count")
 	if err != nil {
@@ -222,4 +223,4 @@ func maxMappings() uint64 {
 		return usual
 	}
 	return n
-}
+})
