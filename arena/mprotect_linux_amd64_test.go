@@ -287,6 +287,21 @@ func userfaultOf(a *Arena) *userfault {
 	return a.guard.(*userfault)
 }
 
+func TestChunksAreTakenAlongBySequentialWriters(t *testing.T) {
+	a := newArena(t, Options{Guard: GuardMprotect})
+	b := alloc(t, a, 16<<20)
+	fill(b, 1)
+	want := bytes.Clone(a.mem.Bytes(0, a.High()))
+	s := snapshot(t, a)
+	fill(b, 2)
+	if f := s.Stats().Faults; f > 16<<20/pageSize/64 {
+		t.Errorf("%d faults for 16 MiB in order", f)
+	}
+	if !bytes.Equal(content(t, s), want) {
+		t.Error("the snapshot is not as it was")
+	}
+}
+
 // BenchmarkFirstWrite is what tracking costs a write to each fourth page of 64 MiB, after
 // a snapshot. No other thread runs.
 func BenchmarkFirstWrite(b *testing.B) {

@@ -136,8 +136,8 @@ func (r *Range) needs(t *Table, lo, hi uint64) bool {
 //go:nocheckptr
 func (r *Range) chooseChunks(page uint64, preserving bool) (first, end uint64) {
 	chunk := load64(&r.chunk)
-	run, faults := r.hinted(page)
 	first = page &^ (chunk - 1)
+	run, faults := r.hinted(first) // a writer in order may pass over the first pages
 	n := run * chunk
 	if least := max(load64(&r.force), load64(&r.blocks)); preserving && (least > n || load64(&r.force) != 0) {
 		n = max(least, chunk)
