@@ -57,8 +57,8 @@ func chunkFault(entry, info, ctx uint64) uint64 {
 	r.forgetRepeats(page) // this one makes progress
 	if first, end := r.chooseChunks(page, true); end-first > chunk && r.hasRoom(t, end-first) {
 		lo, hi = first, end
-		add64(&r.neighbours, hi-lo-chunk)
 	}
+	add64(&r.neighbours, hi-lo-1)
 	for p := lo; p < min(hi, t.pages); p++ {
 		if !r.preserve(t, p) {
 			r.giveUp(t)
