@@ -120,11 +120,15 @@ func newGuard(a *Arena) (guard, error) {
 	switch a.opts.Guard {
 	case GuardUserfault:
 		return newUserfault(a)
+	case GuardMprotect:
+		return newMprotect(a)
 	case GuardCopy:
 		return newCopyGuard(a), nil
 	case GuardAuto:
-		if g, err := newUserfault(a); err == nil || !errors.Is(err, ErrNotSupported) {
-			return g, err
+		for _, try := range []func(*Arena) (guard, error){newUserfault, newMprotect} {
+			if g, err := try(a); err == nil || !errors.Is(err, ErrNotSupported) {
+				return g, err
+			}
 		}
 		return newCopyGuard(a), nil
 	}

@@ -109,7 +109,7 @@ func TestPagesInTheLogCanBePinned(t *testing.T) {
 	}
 	defer zero.Close()
 	defer snapshot(t, a).Close()
-	a.guard.(*userfault).h.PutBack(off/pageSize, 1)
+	userfaultOf(a).h.PutBack(off/pageSize, 1)
 	unpin, err := a.Pin(off, pageSize)
 	if err != nil {
 		t.Fatal(err)
@@ -255,7 +255,7 @@ func TestArmingThatCameToNothingLeavesNoLog(t *testing.T) {
 	b := alloc(t, a, 1<<20)
 	fill(b, 1)
 	snapshot(t, a).Close() // protection is left over
-	g := a.guard.(*userfault)
+	g := userfaultOf(a)
 	a.mu.Lock()
 	g.startLog()
 	if err := g.tidy(); err != nil {
@@ -322,7 +322,7 @@ func TestSnapshotAfterALazyRestoreWasCompletedWhileTracking(t *testing.T) {
 	fill(b, 1)
 	high := a.High()
 	// (What is in already counts as missing until somebody looks.)
-	if err := a.guard.(*userfault).lazy(high, MissingPages{Index: make([]uint64, (high+blockSize-1)/blockSize)}); err != nil {
+	if err := userfaultOf(a).lazy(high, MissingPages{Index: make([]uint64, (high+blockSize-1)/blockSize)}); err != nil {
 		t.Fatal(err)
 	}
 	snapshot(t, a).Close()
@@ -346,7 +346,7 @@ func TestPagesBroughtInWhileTrackingAreProtected(t *testing.T) {
 		t.Fatal(err)
 	}
 	high := a.High()
-	if err := a.guard.(*userfault).lazy(high, MissingPages{Index: make([]uint64, (high+blockSize-1)/blockSize)}); err != nil {
+	if err := userfaultOf(a).lazy(high, MissingPages{Index: make([]uint64, (high+blockSize-1)/blockSize)}); err != nil {
 		t.Fatal(err)
 	}
 	snapshot(t, a).Close()

@@ -1,6 +1,7 @@
 package arena
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"runtime"
@@ -35,8 +36,10 @@ import (
 
 // arming is what a userfault guard knows about it, under Arena.mu.
 type arming struct {
-	armed   uint64  // bytes from 0 on, whole blocks, of which the log knows what is not protected; 0: not armed
-	perPage float64 // ns to protect one page among many with writers held, by experience
+	protector protector
+	populated uint64  // bytes from 0 on that the protector need not populate any more
+	armed     uint64  // bytes from 0 on, whole blocks, of which the log knows what is not protected; 0: not armed
+	perPage   float64 // ns to protect one page among many with writers held, by experience
 	// The snapshot since whose instant all that was written is in the log; nil if that
 	// is so for none, because some has been taken out.
 	logged *layer
@@ -275,6 +278,9 @@ func (g *userfault) protectNew(high uint64, held bool) error {
 	case !held:
 		piece, onEach, workers = goingPiece, goingOnEach, (workers+1)/2
 	}
+	if err := g.populateNew(high); err != nil {
+		return err
+	}
 	start := time.Now()
 	err := parallel(n, piece, onEach, workers, func(off, n uint64) error {
 		return g.protect(from+off, n, held)
@@ -328,15 +334,35 @@ func (g *userfault) protectLog(most time.Duration, held bool) (pages uint64, err
 
 // protect is one call, but for what is pinned: that stays as it is, and in the log.
 func (g *userfault) protect(off, n uint64, held bool) error {
-	if held {
-		return g.protectAll(off, n)
+	later := func(off, n uint64) { g.h.PutBack(off/pageSize, n/pageSize) }
+	now := func(off, n uint64) error {
+		switch err := g.protector.protect(off, n, held); {
+		case errors.Is(err, errBusy):
+			later(off, n)
+		case err != nil:
+			return fmt.Errorf("arming write protection: %w", err)
+		}
+		return nil
 	}
-	return g.pins.around(off, n, g.protectAll, func(off, n uint64) { g.h.PutBack(off/pageSize, n/pageSize) })
+	if held {
+		return now(off, n)
+	}
+	return g.pins.around(off, n, now, later)
 }
 
-func (g *userfault) protectAll(off, n uint64) error {
-	if err := g.fd.Protect(g.a.mem.Addr()+uintptr(off), uintptr(n)); err != nil {
+// populateNew makes protection hold up to high. What a lazy restore has not brought
+// in yet comes in protected.
+func (g *userfault) populateNew(high uint64) error {
+	from := g.populated
+	if _, of := g.h.Present(); of != 0 && !g.h.Detached() {
+		from = max(from, g.lazyHigh)
+	}
+	if from >= high {
+		return nil
+	}
+	if err := g.protector.populate(from, high-from); err != nil {
 		return fmt.Errorf("arming write protection: %w", err)
 	}
+	g.populated = high
 	return nil
 }

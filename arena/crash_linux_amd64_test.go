@@ -65,6 +65,24 @@ var crashes = map[string]struct {
 	"address beyond what is committed crashes": {func(a *Arena) {
 		a.mem.Bytes(a.mem.Size()-pageSize, 1)[0] = 1
 	}, []string{"unexpected fault address", "SIGSEGV", "goroutine 1"}},
+	"write to read-only memory elsewhere crashes": {func(a *Arena) {
+		readOnly()[0] = 1
+	}, []string{"unexpected fault address", "fatal error: fault", "SIGSEGV", "code=0x2", "goroutine 1"}},
+	"write to read-only memory elsewhere panics on request": {func(a *Arena) {
+		debug.SetPanicOnFault(true)
+		defer func() {
+			if r := recover(); r == nil {
+				panic("no panic")
+			}
+		}()
+		readOnly()[0] = 1
+	}, nil},
+	"a SIGSEGV that was sent crashes": {func(a *Arena) {
+		if err := syscall.Kill(os.Getpid(), syscall.SIGSEGV); err != nil {
+			panic(err)
+		}
+		time.Sleep(10 * time.Second)
+	}, []string{"SIGSEGV: segmentation violation", "goroutine 1"}},
 	"stack growth and deep recursion work": {func(a *Arena) {
 		var f func(n int) int
 		f = func(n int) int {
@@ -88,6 +106,14 @@ var crashes = map[string]struct {
 			panic("not delivered")
 		}
 	}, nil},
+}
+
+func readOnly() []byte {
+	b, err := unix.Mmap(-1, 0, pageSize, unix.PROT_READ, unix.MAP_PRIVATE|unix.MAP_ANON)
+	if err != nil {
+		panic(err)
+	}
+	return b
 }
 
 // truncated maps a file that is shorter than its mapping.
@@ -121,7 +147,11 @@ func poisoned(a *Arena) []byte {
 
 func TestCrashesAreThoseOfAnyProgram(t *testing.T) {
 	if name := os.Getenv("CRASH_CHILD"); name != "" {
-		a, err := New(Options{Guard: GuardUserfault, MaxSize: 64 << 20})
+		guard, err := ParseGuard(os.Getenv("CRASH_GUARD"))
+		if err != nil {
+			panic(err)
+		}
+		a, err := New(Options{Guard: guard, MaxSize: 64 << 20})
 		if err != nil {
 			panic(err)
 		}
@@ -136,16 +166,25 @@ func TestCrashesAreThoseOfAnyProgram(t *testing.T) {
 		crashes[name].do(a)
 		os.Exit(0)
 	}
-	if err := errors.Join(probeUserfault(), uffd.HavePoison()); err != nil {
+	for _, guard := range []Guard{GuardUserfault, GuardMprotect} {
+		t.Run(guard.String(), func(t *testing.T) { crashesAlike(t, guard) })
+	}
+}
+
+func crashesAlike(t *testing.T, guard Guard) {
+	if err := errors.Join(probeUserfault(), uffd.HavePoison()); err != nil && guard == GuardUserfault {
 		t.Skip(err)
 	}
 	for name, c := range crashes {
 		t.Run(name, func(t *testing.T) {
+			if guard == GuardMprotect && strings.HasPrefix(name, "poisoned") {
+				t.Skip("by userfaultfd")
+			}
 			t.Parallel()
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestCrashesAreThoseOfAnyProgram$")
-			cmd.Env = append(os.Environ(), "CRASH_CHILD="+name, "GOTRACEBACK=all")
+			cmd.Env = append(os.Environ(), "CRASH_CHILD="+name, "CRASH_GUARD="+guard.String(), "GOTRACEBACK=all")
 			out, err := cmd.CombinedOutput()
 			if ctx.Err() != nil {
 				t.Fatal("hung")

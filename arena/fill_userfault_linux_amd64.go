@@ -137,6 +137,7 @@ func (g *userfault) complete(hold hold) error {
 	if err := g.fd.Unregister(g.a.mem.Addr(), n); err != nil {
 		return fmt.Errorf("ending the lazy restore: %w", err)
 	}
+	g.populated = 0 // what was not brought in has never been touched
 	// Only now: a missing fault that finds no image would be hopeless.
 	g.h.DetachImage()
 	g.h.Drain()

@@ -15,7 +15,8 @@ const (
 	GuardAuto Guard = iota
 	// GuardUserfault write-protects the pages by userfaultfd; the thread that
 	// writes first saves the page in its signal handler. A snapshot costs what
-	// is written after it. Linux 6.4 or newer on amd64.
+	// is written after it. Linux 5.11 or newer on amd64; before 6.4 memory is
+	// populated before it is protected.
 	GuardUserfault
 	// GuardShadow keeps a second copy of the memory, and has the kernel note which
 	// pages are written: a first write costs a fraction of what it costs with

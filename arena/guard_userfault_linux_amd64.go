@@ -80,10 +80,10 @@ type layer struct {
 	released      bool // something was
 }
 
-const userfaultFeatures = uffd.FeatureWriteProtect | uffd.FeatureSIGBUS | uffd.FeatureWPUnpopulated
+const userfaultFeatures = uffd.FeatureWriteProtect | uffd.FeatureSIGBUS // and WPUnpopulated, where there is such
 
 func probeUserfault() error {
-	for _, have := range []func() error{trap.Supported, uffd.HaveUserfaultfd, uffd.HaveWriteProtect, uffd.HaveSIGBUS, uffd.HaveWPUnpopulated, uffd.HaveCopy} {
+	for _, have := range []func() error{trap.Supported, uffd.HaveUserfaultfd, uffd.HaveWriteProtect, uffd.HaveSIGBUS, uffd.HaveCopy} {
 		if err := have(); err != nil {
 			if errors.Is(err, errors.ErrUnsupported) {
 				return fmt.Errorf("%w: %w", ErrNotSupported, err)
@@ -105,7 +105,15 @@ func newUserfault(a *Arena) (_ guard, err error) {
 	}
 	g := &userfault{a: a, clock: startClock()}
 	g.chain.Store(&[]*layer{})
-	if g.fd, err = uffd.Open(userfaultFeatures); err != nil {
+	features := userfaultFeatures
+	if !a.opts.populate && uffd.HaveWPUnpopulated() == nil {
+		features |= uffd.FeatureWPUnpopulated
+	} else if a.opts.HugePages {
+		// Populated for reading means huge pages of zeros, and kernels that are that old
+		// lose protection when they split one.
+		return nil, fmt.Errorf("huge pages with guard userfault before Linux 6.4: %w", ErrNotSupported)
+	}
+	if g.fd, err = uffd.Open(features); err != nil {
 		return nil, fmt.Errorf("guard userfault: %w", err)
 	}
 	defer func() {
@@ -116,6 +124,7 @@ func newUserfault(a *Arena) (_ guard, err error) {
 	if err := g.fd.Register(a.mem.Addr(), uintptr(a.mem.Size()), uffd.ModeWP); err != nil {
 		return nil, err
 	}
+	g.protector = uffdProtector{g.fd, a.mem, features&uffd.FeatureWPUnpopulated != 0}
 	if g.h, err = trap.New(trap.Config{
 		FD:       g.fd.Fd(),
 		Start:    a.mem.Addr(),
@@ -166,7 +175,7 @@ func (g *userfault) freeze(high func() uint64, hold hold) (frozen, timing, error
 	if g.broken != nil {
 		return nil, timing{}, g.broken
 	}
-	if err := trap.CheckHandler(); err != nil {
+	if err := g.h.CheckHandler(); err != nil {
 		return nil, timing{}, err
 	}
 	g.reclaim() // what has been given up should not cost the next one its slots
@@ -214,6 +223,7 @@ func (g *userfault) freeze(high func() uint64, hold hold) (frozen, timing, error
 	g.h.Drain()
 	g.h.BeginArming()
 	g.chain.Store(ptr(append(old[:len(old):len(old)], l)))
+	g.protector.instant(size)
 	done.held, err = g.armRest(size)
 	g.logged = l
 	page, pc, torn := tab.Settle()

@@ -15,3 +15,12 @@ func newUserfault(*Arena) (guard, error) {
 func probeUserfault() error {
 	return fmt.Errorf("faults are resolved on linux/amd64 only, this is %s/%s: %w", runtime.GOOS, runtime.GOARCH, ErrNotSupported)
 }
+
+func noteUserfault() string { return "" }
+
+// newMprotect answers ErrNotSupported, as newUserfault.
+func newMprotect(*Arena) (guard, error) {
+	return nil, fmt.Errorf("guard mprotect on %s/%s (use GuardCopy): %w", runtime.GOOS, runtime.GOARCH, ErrNotSupported)
+}
+
+func probeMprotect() error { return probeUserfault() }

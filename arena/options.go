@@ -29,7 +29,7 @@ type Options struct {
 	// memory. It costs the first write to a page after each snapshot a fault,
 	// also while none is open (4 us, 13 where other threads run, by bench fault);
 	// it pays where fewer than about 2,000 pages a GiB are written between two
-	// snapshots. Default off. Guard userfault only.
+	// snapshots. Default off. Guards userfault and mprotect only.
 	Track bool
 	// Arming is when the memory is protected: before the instant or at it.
 	// Default ArmAuto.
@@ -42,6 +42,9 @@ type Options struct {
 	// FaultPages is how many pages a first write preserves: a power of two up
 	// to 512, for tests and measurements. Default: chosen by measurement.
 	FaultPages int
+
+	// populate is for tests: as on kernels before Linux 6.4.
+	populate bool
 }
 
 const (

@@ -6,13 +6,16 @@ type GuardSupport struct {
 	// Err is nil if it does; else the reason, with the remedy. errors.Is
 	// ErrNotSupported tells a definite no from a probe that could not tell.
 	Err error
+	// Note says what is slower than it could be, of a guard that works.
+	Note string
 }
 
 // Probe tries out what each guard needs. The first that works is what GuardAuto takes.
 func Probe() []GuardSupport {
 	return []GuardSupport{
-		{GuardUserfault, probeUserfault()},
-		{GuardCopy, probeCopy()},
+		{Guard: GuardUserfault, Err: probeUserfault(), Note: noteUserfault()},
+		{Guard: GuardMprotect, Err: probeMprotect()},
+		{Guard: GuardCopy, Err: probeCopy()},
 	}
 }
 

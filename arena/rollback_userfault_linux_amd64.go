@@ -45,13 +45,19 @@ func (g *userfault) rollback(f frozen, high uint64) (pages uint64, err error) {
 		}
 		runs, above = g.preservedSince([]*layer{l}), nil
 	}
-	// From here on only a lift can fail, and what is not lifted is lifted by the fault.
-	_ = parallel(uint64(len(runs)), 64, putBackOnEach, runtime.GOMAXPROCS(0), func(off, n uint64) error {
-		for _, r := range runs[off : off+n] {
-			g.putBack(l, r)
+	if g.h.Chunk() != 0 {
+		if err := g.putBackChunks(l, runs); err != nil {
+			return 0, err
 		}
-		return nil
-	})
+	} else {
+		// Only a lift can fail, and what is not lifted is lifted by the fault.
+		_ = parallel(uint64(len(runs)), 64, putBackOnEach, runtime.GOMAXPROCS(0), func(off, n uint64) error {
+			for _, r := range runs[off : off+n] {
+				g.putBack(l, r)
+			}
+			return nil
+		})
+	}
 	for _, r := range runs {
 		pages += r.n
 	}
@@ -133,9 +139,14 @@ func (g *userfault) putBack(l *layer, r pageRun) {
 		_ = g.h.Prepare(r.first, r.n, true)
 	}
 	for page := r.first; page < r.first+r.n; page++ {
-		if content, ok := l.slot(page); ok {
-			copy(g.a.mem.Bytes(page*pageSize, pageSize), content)
-		}
+		l.copyBack(page)
+	}
+}
+
+// copyBack makes page what it was as of l.
+func (l *layer) copyBack(page uint64) {
+	if content, ok := l.slot(page); ok {
+		copy(l.g.a.mem.Bytes(page*pageSize, pageSize), content)
 	}
 }
 

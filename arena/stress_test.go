@@ -59,14 +59,17 @@ var ways = []way{
 	{name: "ahead-forked-rolled-back", opts: Options{Arming: ArmAhead}, fork: true, rollback: true},
 	{name: "forked-tight", opts: Options{FaultPages: 1, MaxPreserved: 24 * pageSize}, fork: true, rollback: true},
 	{name: "tracked-single", opts: Options{Track: true, FaultPages: 1}, release: true},
+	{name: "populated", opts: Options{populate: true}, only: GuardUserfault},
+	{name: "populated-ahead", opts: Options{populate: true, Arming: ArmAhead, FaultPages: 1}, only: GuardUserfault},
 }
 
 type way struct {
 	name     string
 	opts     Options
-	release  bool // in order, each piece given back as it has been read, as a checkpoint is written
-	rollback bool // to snapshots, now and then
-	fork     bool // of snapshots
+	only     Guard // GuardAuto: all
+	release  bool  // in order, each piece given back as it has been read, as a checkpoint is written
+	rollback bool  // to snapshots, now and then
+	fork     bool  // of snapshots
 }
 
 // everywhere are ways that the copy guard has, too.
@@ -74,7 +77,7 @@ func (w way) everywhere() bool {
 	return w.name == "measured" || w.name == "rolled-back" || w.name == "forked"
 }
 
-var stressWays = flag.String("ways", "", "run TestStress only in ways whose names contain this")
+var stressWays = flag.String("ways", "", "run TestStress only in ways whose guard and name contain this")
 
 // TestStress takes snapshots back to back while goroutines write in every way
 // that Go has, and compares every byte of every snapshot with a copy that was
@@ -83,7 +86,7 @@ func TestStress(t *testing.T) {
 	if os.Getenv("STRESS_CHILD") != "" {
 		eachGuard(t, func(t *testing.T, g Guard) {
 			for _, w := range ways {
-				if g != GuardCopy || w.everywhere() {
+				if (g != GuardCopy || w.everywhere()) && (w.only == GuardAuto || w.only == g) {
 					t.Run(w.name, func(t *testing.T) { stress(t, g, w) })
 				}
 			}
@@ -99,7 +102,7 @@ func TestStress(t *testing.T) {
 	}
 	for _, set := range settings {
 		t.Run(set.name, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(len(ways)+2)*d+2*time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(3*len(ways)+2)*d+2*time.Minute)
 			defer cancel()
 			cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestStress$", "-test.v", "-test.timeout=0", "-stress="+d.String(), "-ways="+*stressWays)
 			cmd.Env = append(os.Environ(), append(strings.Fields(set.env), "STRESS_CHILD=1")...)
@@ -121,7 +124,7 @@ func TestStress(t *testing.T) {
 
 // stress runs for stressFor.
 func stress(t *testing.T, g Guard, w way) {
-	if !strings.Contains(w.name, *stressWays) {
+	if !strings.Contains(g.String()+" "+w.name, *stressWays) {
 		t.Skip("not asked for")
 	}
 	release := w.release

@@ -88,7 +88,7 @@ func TestProbeWhereUserfaultfdIsRefused(t *testing.T) {
 	}
 	text := strings.Join(strings.Fields(stdout.String()), " ") // as if it were one line
 	for _, want := range []string{
-		"seccomp filter", "docker run --device /dev/userfaultfd", "userfault no", "copy yes copies everything in use while writers wait (the default here)",
+		"seccomp filter", "docker run --device /dev/userfaultfd", "userfault no", "mprotect yes as userfault, in larger pieces, where userfaultfd is refused (the default here)", "copy yes",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, &stdout)

@@ -16,6 +16,7 @@ type guardReport struct {
 	Status answer   `json:"status"`
 	Reason string   `json:"reason,omitempty"`
 	Remedy string   `json:"remedy,omitempty"`
+	Note   string   `json:"note,omitempty"` // what is slower than it could be, of a guard that works
 }
 
 // guardNeeds is what a guard stands on.
@@ -32,7 +33,7 @@ var automatic = []string{"userfault", "mprotect", "copy"}
 var guardTable = []guardNeeds{
 	{
 		name: "userfault", about: "saves a page at the first write to it, on the thread that writes",
-		features: []string{"userfaultfd", "sigbus", "write-protect", "wp-unpopulated", "copy"},
+		features: []string{"userfaultfd", "sigbus", "write-protect", "copy"},
 	},
 	{
 		name: "shadow", about: "keeps a second copy, and asks the kernel which pages were written",
@@ -66,6 +67,9 @@ func guards(s systemReport, features []featureReport, included []arena.GuardSupp
 		g := guardReport{Name: n.name, About: n.about, Needs: append([]string{}, n.features...)} // [], not null
 		if i := slices.IndexFunc(included, func(p arena.GuardSupport) bool { return p.Guard.String() == n.name }); i >= 0 {
 			g.Status, g.Reason, g.Remedy = verdict(included[i].Err)
+			if g.Status == answerYes {
+				g.Note = included[i].Note
+			}
 		} else {
 			machine := "has what it needs"
 			if what := n.lack(s, features); what != "" {

@@ -34,6 +34,9 @@ func (r *report) writeText(w io.Writer) error {
 		if g.Name == r.DefaultGuard {
 			about += " (the default here)"
 		}
+		if g.Note != "" {
+			about += "; " + g.Note
+		}
 		guards = append(guards, textRow{g.Name, string(g.Status), about, "", g.Reason, g.Remedy})
 	}
 	writeRows(out, guards)

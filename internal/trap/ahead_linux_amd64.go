@@ -42,7 +42,7 @@ func (h *Handle) PreserveAhead(first, n uint64) (preserved uint64, ok bool) {
 			some += k
 		}
 		if some > 0 {
-			h.r.lift(run, p-run)
+			h.r.liftEither(run, p-run)
 		}
 		preserved += some
 	}

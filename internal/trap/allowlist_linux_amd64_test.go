@@ -40,7 +40,7 @@ var allowed = map[string][]string{
 }
 
 // roots are what the trampoline calls.
-var roots = []string{pkg + "enter", pkg + "classify", pkg + "writeFault", pkg + "missingFault"}
+var roots = []string{pkg + "enter", pkg + "classify", pkg + "writeFault", pkg + "missingFault", pkg + "chunkFault", pkg + "idleFault", pkg + "widenFault"}
 
 func TestResolverCallsOnlyWhatIsAllowed(t *testing.T) {
 	if testing.Short() {

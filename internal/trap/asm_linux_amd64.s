@@ -27,8 +27,9 @@ TEXT ·trampoline(SB), NOSPLIT|NOFRAME|TOPFRAME, $0
 	PXOR X15, X15
 	MOVQ (TLS), R14
 	MOVQ SI, AX
+	MOVLQZX DI, BX
 	MOVQ ·enterFunc(SB), DX
-	CALL (DX)                    // enter(info) entry
+	CALL (DX)                    // enter(info, signal) entry
 	TESTQ AX, AX
 	JEQ  chain                   // not ours
 	MOVQ AX, 24(SP)
@@ -38,6 +39,8 @@ TEXT ·trampoline(SB), NOSPLIT|NOFRAME|TOPFRAME, $0
 	CALL (DX)                    // classify(entry, info, ctx) class
 	CMPQ AX, $2                  // faultMissing
 	JEQ  missing
+	CMPQ AX, $4                  // faultChunk
+	JEQ  chunk
 	CMPQ AX, $3                  // faultWrite
 	JNE  leave
 	MOVQ 24(SP), AX
@@ -50,6 +53,28 @@ leave:
 	LOCK
 	DECQ 24(BX)                  // entry.inside
 	JMP  answer
+chunk:
+	MOVQ 24(SP), AX
+	MOVQ 40(SP), BX
+	MOVQ 48(SP), CX
+	MOVQ ·chunkFaultFunc(SB), DX
+	CALL (DX)                    // chunkFault(entry, info, ctx) answer
+	CMPQ AX, $6                  // faultIdle
+	JNE  lifted
+	MOVQ 24(SP), AX
+	MOVQ 40(SP), BX
+	MOVQ 48(SP), CX
+	MOVQ ·idleFaultFunc(SB), DX
+	CALL (DX)                    // idleFault(entry, info, ctx) answer
+lifted:
+	CMPQ AX, $5                  // faultWiden
+	JNE  leave
+	MOVQ 24(SP), AX
+	MOVQ 40(SP), BX
+	MOVQ 48(SP), CX
+	MOVQ ·widenFaultFunc(SB), DX
+	CALL (DX)                    // widenFault(entry, info, ctx) answer
+	JMP  leave
 missing:
 	MOVQ 24(SP), AX
 	LOCK
@@ -74,6 +99,10 @@ chain:
 	MOVQ 48(SP), DX
 	ADDQ $56, SP
 	MOVQ ·chained(SB), AX
+	CMPL DI, $11                 // SIGSEGV
+	JNE  jump
+	MOVQ ·chainedSegv(SB), AX
+jump:
 	JMP  AX                      // as if the kernel had called it
 
 // func trampolineAddr() uint64

@@ -3,7 +3,8 @@
 // The words:
 //
 //   - A Range is the reservation of one arena: a piece of address space that is
-//     registered with a userfaultfd which has UFFD_FEATURE_SIGBUS.
+//     registered with a userfaultfd which has UFFD_FEATURE_SIGBUS, or protected
+//     by mprotect, in chunks; the signal is SIGSEGV then.
 //   - The resolver is the code that runs in the SIGBUS handler when a thread
 //     writes to a write-protected page of a Range (a write fault), or touches a
 //     page that a lazy restore has not brought in yet (a missing fault).

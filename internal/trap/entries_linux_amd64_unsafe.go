@@ -21,7 +21,8 @@ type entry struct {
 	// bringing counts the others: they never look at newest, and readers may
 	// keep it above zero for as long as a lazy restore takes.
 	bringing uint64
-	_        [3]uint64
+	signal   uint64 // that faults in the range are
+	_        [2]uint64
 }
 
 // MaxRanges is how many arenas a process may have open at once.
@@ -56,7 +57,7 @@ func findEntry(addr uint64) *entry {
 }
 
 // claimEntry publishes r. The start is stored last: until then the entry is free.
-func claimEntry(start, size, ctl uint64) (*entry, error) {
+func claimEntry(start, size, ctl, signal uint64) (*entry, error) {
 	mu.Lock()
 	defer mu.Unlock()
 	for i := range entries {
@@ -66,6 +67,7 @@ func claimEntry(start, size, ctl uint64) (*entry, error) {
 		}
 		store64(&e.size, size)
 		store64(&e.ctl, ctl)
+		store64(&e.signal, signal)
 		store64(&e.start, start)
 		if n := uint64(i) + 1; n > load64(&entriesUsed) {
 			store64(&entriesUsed, n)

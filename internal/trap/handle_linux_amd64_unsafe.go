@@ -28,7 +28,8 @@ func Supported() error {
 
 // Config says what a Handle is to resolve.
 type Config struct {
-	FD       int     // userfaultfd with FEATURE_SIGBUS; stays the caller's
+	FD       int     // userfaultfd with FEATURE_SIGBUS; stays the caller's. Not looked at where Chunk is not 0
+	Chunk    uint64  // pages that are lifted together, by mprotect (see SetChunk); 0: by userfaultfd
 	Start    uintptr // address of the reservation, aligned to 2 MiB
 	Size     uint64  // bytes of the reservation, a multiple of 2 MiB
 	MaxSlots uint64  // slots for which address space is reserved
@@ -56,8 +57,9 @@ const (
 	hintOff   = repeatOff + repeatBuckets*8
 )
 
-// New makes faults in [Start, Start+Size) ours. The first call installs the
-// SIGBUS handler; it stays for the life of the process.
+// New makes faults in [Start, Start+Size) ours. The first call for userfaultfd installs
+// the SIGBUS handler, the first one for mprotect that for SIGSEGV; they stay
+// for the life of the process.
 func New(c Config) (_ *Handle, err error) {
 	if err := Supported(); err != nil {
 		return nil, err
@@ -65,7 +67,8 @@ func New(c Config) (_ *Handle, err error) {
 	if c.Size == 0 || c.Size%(blockPages*pageSize) != 0 || c.Start%(blockPages*pageSize) != 0 {
 		return nil, fmt.Errorf("range of %d bytes at %#x is not made of 2 MiB blocks", c.Size, c.Start)
 	}
-	if err := install(); err != nil {
+	sig := c.signal()
+	if err := install(sig); err != nil {
 		return nil, err
 	}
 	h := &Handle{bell: -1, max: c.MaxSlots}
@@ -102,8 +105,9 @@ func New(c Config) (_ *Handle, err error) {
 	r.logWords, r.logSummary = uint64(h.log.Addr()), uint64(h.log.Addr())+roundUp(words)
 	r.slots, r.links = uint64(h.slots.Addr()), uint64(h.links.Addr())
 	r.bell = uint64(h.bell)
+	r.chunk = c.Chunk
 	h.r = r
-	if h.entry, err = claimEntry(r.start, c.Size, uint64(h.ctl.Addr())); err != nil {
+	if h.entry, err = claimEntry(r.start, c.Size, uint64(h.ctl.Addr()), uint64(sig)); err != nil {
 		return nil, err
 	}
 	r.inside = addrOfWord(&h.entry.inside)
@@ -163,6 +167,11 @@ func (h *Handle) Force(pages uint64) error {
 // itself and the resolver. Unless sure, pages are passed over that the log has:
 // who protects them in this moment may then come after it.
 func (h *Handle) Prepare(first, n uint64, sure bool) error {
+	if chunk := h.Chunk(); chunk != 0 { // only whole ones are lifted
+		end := (first + n + chunk - 1) &^ (chunk - 1)
+		first &^= chunk - 1
+		n = end - first
+	}
 	for end := first + n; first < end; {
 		stop := min(end, (first>>blockShift+1)<<blockShift)
 		if err := h.BringIn(first, stop-first); err != nil {
@@ -172,6 +181,9 @@ func (h *Handle) Prepare(first, n uint64, sure bool) error {
 		preserved, ok := h.r.prepare(first, stop, sure)
 		add64(&h.entry.inside, ^uint64(0))
 		add64(&h.r.prepared, preserved)
+		if !ok && h.Chunk() != 0 {
+			ok = h.prepareByPieces(first, stop)
+		}
 		if !ok {
 			return fmt.Errorf("lifting the protection of pages %d to %d", first, stop)
 		}
@@ -214,7 +226,7 @@ func (r *Range) prepare(first, end uint64, sure bool) (preserved uint64, ok bool
 	if !sure && r.isLogged(first, end-first) {
 		return preserved, true
 	}
-	return preserved, r.lift(first, end-first)
+	return preserved, r.liftEither(first, end-first)
 }
 
 // Overrun is the seq up to which snapshots have been given up for want of slots.

@@ -45,6 +45,11 @@ type Range struct {
 	pinned  uint64 // address of the newest Table that a fork reads through, 0: none
 	reserve uint64 // slots that are left to the pages that a fork needs
 
+	// Where protection is mprotect's, see chunkFault.
+	chunk   uint64 // pages that are lifted together; 0: protection is userfaultfd's
+	reach   uint64 // pages from 0 on that have been protected; a fault beyond is not ours
+	widened uint64 // statistics: faults that found no mapping left
+
 	// The pool of slots; one cache line a hot word.
 	slots   uint64 // address of slot 0
 	links   uint64 // address of slot 0's link

@@ -59,7 +59,7 @@ const (
 	ctxRIP   = 168 // ucontext.uc_mcontext.gregs[REG_RIP]
 	ctxErr   = 192 // ucontext.uc_mcontext.gregs[REG_ERR], the processor's page fault code
 
-	codeAdrErr = 2 // BUS_ADRERR
+	codeAdrErr = 2 // BUS_ADRERR; SEGV_ACCERR is the same number
 
 	codePresent = 1 // the page is mapped: the access was refused
 	codeWrite   = 2
@@ -74,6 +74,7 @@ const (
 	errnoFirst      = ^uint64(4095) + 1 // results from here on are -errno
 	eintr           = 4
 	eexist          = 17
+	einval          = 22
 	repeatBuckets   = 1024
 	repeatsForPanic = 1 << 13
 )
@@ -87,7 +88,7 @@ const (
 //go:nosplit
 //go:norace
 //go:nocheckptr
-func enter(info uint64) uint64 {
+func enter(info, signal uint64) uint64 {
 	if load32(word32(info+infoCode)) != codeAdrErr {
 		return 0 // sent by a process, or a memory error of the machine
 	}
@@ -99,7 +100,7 @@ func enter(info uint64) uint64 {
 	// Count first, then look again: from here until the trampoline lowers the count the entry is
 	// not reused, and what it points to stays mapped.
 	add64(&e.inside, 1)
-	if start := load64(&e.start); start != 0 && addr-start < load64(&e.size) {
+	if start := load64(&e.start); start != 0 && addr-start < load64(&e.size) && load64(&e.signal) == signal {
 		return addrOfWord(&e.start)
 	}
 	add64(&e.inside, ^uint64(0))
@@ -113,7 +114,10 @@ var (
 	classifyFunc     = classify
 	writeFaultFunc   = writeFault
 	missingFaultFunc = missingFault
-	_                = [...]any{enterFunc, classifyFunc, writeFaultFunc, missingFaultFunc}
+	chunkFaultFunc   = chunkFault
+	idleFaultFunc    = idleFault
+	widenFaultFunc   = widenFault
+	_                = [...]any{enterFunc, classifyFunc, writeFaultFunc, missingFaultFunc, chunkFaultFunc, idleFaultFunc, widenFaultFunc}
 )
 
 // What classify answers; the trampoline has the numbers, too.
@@ -122,6 +126,9 @@ const (
 	faultRetry    = 1 // run the instruction again
 	faultMissing  = 2 // missingFault
 	faultWrite    = 3 // writeFault
+	faultChunk    = 4 // chunkFault
+	faultWiden    = 5 // widenFault, after chunkFault or idleFault
+	faultIdle     = 6 // idleFault, after chunkFault
 )
 
 // classify tells the faults apart. The trampoline calls it after enter, then
@@ -143,6 +150,13 @@ func classify(entry, info, ctx uint64) uint64 {
 		return faultMissing
 	}
 	code := load64(word64(ctx + ctxErr))
+	if load64(&r.chunk) != 0 {
+		// A read is refused, and a write beyond, where nothing has been committed.
+		if code&codeWrite != 0 && page < load64(&r.reach) {
+			return faultChunk
+		}
+		return faultHopeless
+	}
 	if code&codeWrite != 0 && code&codePresent != 0 {
 		return faultWrite
 	}
@@ -232,7 +246,9 @@ func (r *Range) forgetRepeats(page uint64) { put64(r.repeatsOf(page), 0) }
 //go:norace
 //go:nocheckptr
 func (r *Range) readable(page, n uint64) bool {
-	return syscall6(sysMadvise, r.start+page<<pageShift, n<<pageShift, madvPopulateRd, 0, 0, 0) < errnoFirst
+	ret := syscall6(sysMadvise, r.start+page<<pageShift, n<<pageShift, madvPopulateRd, 0, 0, 0)
+	// Before Linux 5.14 there is no such advice, and no poison but the machine's.
+	return ret < errnoFirst || ret == ^uint64(einval)+1
 }
 
 // lift makes [page, page+n) writable, and then says so in the log.

@@ -161,7 +161,7 @@ func (h *Handle) Tombstone(t *Table, first, n uint64) {
 		}
 	}
 	if lo < hi {
-		h.r.lift(lo, hi-lo)
+		h.r.liftEither(lo, hi-lo)
 	}
 }
 
