@@ -53,3 +53,7 @@ func nameOf(kind string, names []string, i int) string {
 // fewPages left to protect are no pause beside that of the gate itself. (Tests
 // that want passes over small arenas set 0.)
 var fewPages uint64 = 12
+
+// adapting: the shadow guard chooses by what it sees how to find the pages that
+// were written. (Tests that want one way keep to it.)
+var adapting = true

@@ -8,10 +8,12 @@ type GuardSupport struct {
 	Err error
 }
 
-// Probe tries out what each guard needs. The first that works is what GuardAuto takes.
+// Probe tries out what each guard needs. The first that works is what GuardAuto
+// takes, but for GuardShadow, which must be asked for: it doubles the memory.
 func Probe() []GuardSupport {
 	return []GuardSupport{
 		{GuardUserfault, probeUserfault()},
+		{GuardShadow, probeShadow()},
 		{GuardCopy, probeCopy()},
 	}
 }

@@ -52,12 +52,31 @@ var ways = []way{
 	{name: "streamed", opts: Options{Preserving: PreserveAhead, FaultPages: 1}, release: true},
 	{name: "ahead-streamed", opts: Options{Arming: ArmAhead, Preserving: PreserveAhead}},
 	{name: "tracked-single", opts: Options{Track: true, FaultPages: 1}, release: true},
+	{name: "shadow", guard: GuardShadow},
+	{name: "shadow-ahead", guard: GuardShadow, opts: Options{Arming: ArmAhead}},
+	{name: "shadow-ahead-steady", guard: GuardShadow, opts: Options{Arming: ArmAhead}, steady: true},
+	{name: "shadow-wholesale", guard: GuardShadow, opts: Options{Arming: ArmWholesale}},
+	{name: "shadow-wholesale-steady", guard: GuardShadow, opts: Options{Arming: ArmWholesale}, steady: true},
+	{name: "shadow-ahead-in-order", guard: GuardShadow, opts: Options{Arming: ArmAhead}, release: true},
 }
 
 type way struct {
 	name    string
+	guard   Guard // 0: every one that can tell its ways from the first
 	opts    Options
+	steady  bool // no adapting
 	release bool // in order, each piece given back as it has been read, as a checkpoint is written
+}
+
+// on: the way is one for g. The copy guard has only the first.
+func (w way) on(g Guard, first bool) bool {
+	switch g {
+	case GuardCopy:
+		return first
+	case GuardShadow:
+		return w.guard == g
+	}
+	return w.guard == 0
 }
 
 var stressWays = flag.String("ways", "", "run TestStress only in ways whose names contain this")
@@ -69,7 +88,7 @@ func TestStress(t *testing.T) {
 	if os.Getenv("STRESS_CHILD") != "" {
 		eachGuard(t, func(t *testing.T, g Guard) {
 			for i, w := range ways {
-				if g != GuardCopy || i == 0 {
+				if w.on(g, i == 0) {
 					t.Run(w.name, func(t *testing.T) { stress(t, g, w) })
 				}
 			}
@@ -112,6 +131,9 @@ func stress(t *testing.T, g Guard, w way) {
 	}
 	release := w.release
 	passOverFewPages(t)
+	if w.steady {
+		keepSteady(t)
+	}
 	const pages, words = 96, 96 * pageSize / 8
 	var gate sync.RWMutex
 	var a *Arena
@@ -282,6 +304,13 @@ func passOverFewPages(t *testing.T) {
 	was := fewPages
 	fewPages = 0
 	t.Cleanup(func() { fewPages = was })
+}
+
+// keepSteady keeps the shadow guard to protecting.
+func keepSteady(t *testing.T) {
+	was := adapting
+	adapting = false
+	t.Cleanup(func() { adapting = was })
 }
 
 // surround makes the surroundings that the environment asks for.

@@ -124,7 +124,7 @@ func TestCheckpointAndOpen(t *testing.T) {
 				ro := *o
 				ro.Lazy = lazy
 				if h, err = Open(dir, &ro); err != nil {
-					if lazy && errors.Is(err, ErrNotSupported) && o.Guard == arena.GuardCopy {
+					if lazy && errors.Is(err, ErrNotSupported) && (o.Guard == arena.GuardCopy || o.Guard == arena.GuardShadow) {
 						h = have[*Heap](t)(Open(dir, o))
 						continue
 					}
@@ -439,7 +439,7 @@ func TestNothingIsLeft(t *testing.T) {
 			_ = s // left to Close
 			closing(t, h)
 			lo := *o
-			lo.Lazy = o.Guard != arena.GuardCopy
+			lo.Lazy = o.Guard != arena.GuardCopy && o.Guard != arena.GuardShadow
 			h = have[*Heap](t)(Open(dir, &lo))
 			audit(t, h, 2000)
 			closing(t, h)

@@ -229,7 +229,7 @@ type watched struct {
 
 // transfersAddUpArmed arms in every way that the guard has.
 func transfersAddUpArmed(t *testing.T, o *Options) {
-	if o.Guard != arena.GuardUserfault {
+	if o.Guard == arena.GuardCopy {
 		transfersAddUp(t, o)
 		return
 	}

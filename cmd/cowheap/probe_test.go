@@ -29,7 +29,7 @@ func TestUsage(t *testing.T) {
 		{[]string{"probe", "-xml"}, exitUsage, "", "-xml"},
 		{[]string{"probe", "everything"}, exitUsage, "", `unexpected argument "everything"`},
 		{[]string{"probe", "-guard", "magic"}, exitUsage, "", "userfault, shadow, mprotect, copy"},
-		{[]string{"probe", "-guard", "shadow"}, exitNoGuard, "Guards", "not part of this version"},
+		{[]string{"probe", "-guard", "mprotect"}, exitNoGuard, "Guards", "not part of this version"},
 		{[]string{"probe"}, exitOK, "Guards", ""},
 	} {
 		var stdout, stderr bytes.Buffer

@@ -139,7 +139,7 @@ func TestRestoredIndexIsVerified(t *testing.T) {
 				leftOut,
 				`first answer .* "word1": \d+ times in \d+ files, most often in d\d/f\d+.txt`,
 				`answer .* "nowhere": in no file`,
-				map[bool]string{true: "eagerly: all of", false: "lazily: "}[guard == arena.GuardCopy],
+				map[bool]string{false: "eagerly: all of", true: "lazily: "}[lazily(guard)],
 			} {
 				if !regexp.MustCompile(want).MatchString(out) {
 					t.Errorf("nothing printed matches %q", want)

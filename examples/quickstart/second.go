@@ -26,9 +26,9 @@ func second(ctx context.Context, s settings, out *printer) error {
 	start := time.Now()
 	heap, err := cowheap.Open(s.restore, &cowheap.Options{
 		Guard: s.guard,
-		// Pages come in as they are touched, and the rest behind our back. The copy
-		// guard cannot do that, and says so if asked for it.
-		Lazy: s.guard != arena.GuardCopy,
+		// Pages come in as they are touched, and the rest behind our back. Two guards
+		// cannot do that, and say so if asked for it.
+		Lazy: lazily(s.guard),
 	})
 	if err != nil {
 		return err
@@ -39,6 +39,9 @@ func second(ctx context.Context, s settings, out *printer) error {
 	}
 	return out.last("verified: " + verdict)
 }
+
+// lazily: the guard brings pages in as they are touched.
+func lazily(g arena.Guard) bool { return g != arena.GuardCopy && g != arena.GuardShadow }
 
 // restored works with the heap that was opened at start.
 func restored(ctx context.Context, s settings, t *tree, heap *cowheap.Heap, start time.Time, out *printer) (verdict string, err error) {
@@ -53,12 +56,13 @@ func restored(ctx context.Context, s settings, t *tree, heap *cowheap.Heap, star
 	opened := time.Since(start)
 
 	info, _ := heap.Origin()
-	lazy := heap.Stats().Guard != arena.GuardCopy
+	guard := heap.Stats().Guard
+	lazy := lazily(guard)
 	out.heading("Second process: open the checkpoint (process %d)", os.Getpid())
 	if lazy {
 		out.figure("opened", span(opened), "lazily: %s pages, %s, come in as they are touched", count(info.Pages), mib(info.Size))
 	} else {
-		out.figure("opened", span(opened), "eagerly: all of %s is in memory and verified (copy guard)", mib(info.Size))
+		out.figure("opened", span(opened), "eagerly: all of %s is in memory and verified (%s guard)", mib(info.Size), guard)
 	}
 	if err := ask(heap, root, s.queries, opened, out); err != nil {
 		return "", err

@@ -1,0 +1,356 @@
+package arena
+
+import (
+	"bytes"
+	"fmt"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/cowheap/cowheap/internal/uffd"
+)
+
+// Taking: how the pages written since the last snapshot come into slots.
+//
+// A page is first protected and then copied. Whatever is written to it while it is copied,
+// or later, makes it dirty again, so a copy made while writers go on is either the
+// page's content or made once more: large sets are copied ahead of the
+// instant, in passes that shrink, and with writers held only what is left.
+
+const (
+	armPiece   = 4 << 20   // protected by one call; the kernel's memory lock is held throughout
+	armRound   = 16 << 20  // protected, then copied, while writers go on
+	scanPiece  = 256 << 20 // scanned by one call, 0.1 ms
+	copyPages  = 64        // copied at once by one processor
+	copyOnEach = 128       // pages for which it pays to use one more
+
+	aheadPasses = 100
+	aheadFor    = 5 * time.Second
+	// What is copied in less time with writers held is no pause worth sparing.
+	directFor = 150 * time.Microsecond
+	// A first guess at what copying a page costs.
+	firstPageNs = 500
+)
+
+// pace is what copying has cost until now.
+type pace struct {
+	lastDirty uint64        // pages that the last snapshot copied
+	pageNs    float64       // to copy one with writers held
+	scanning  time.Duration // the last time
+	lastScan  time.Time
+}
+
+// aheadPays: copying with writers held would hold them for long. Where scanning alone takes longer than copying,
+// another scan ahead would cost more than it spares.
+func (g *shadow) aheadPays(high uint64) bool {
+	switch g.a.opts.Arming {
+	case ArmWholesale:
+		return false
+	case ArmAhead:
+		return true
+	}
+	pages := (high - min(high, g.armed)) / pageSize
+	if g.armed > 0 {
+		pages += g.lastDirty
+	}
+	each := g.pageNs
+	if each == 0 {
+		each = firstPageNs
+	}
+	return time.Duration(float64(pages)*each) > max(directFor, g.scanning)
+}
+
+// takeAhead copies what is dirty while writers go on.
+func (g *shadow) takeAhead(high func() uint64, done *passes) error {
+	began := time.Now()
+	defer func() { done.arming = time.Since(began) }()
+	old := g.armed > 0
+	for g.wholeBlocks(high()) > g.armed {
+		n, err := g.takeNew(high)
+		done.reprotected += n
+		if err != nil {
+			return err
+		}
+	}
+	epoch := time.Since(g.lastScan)
+	if !old {
+		epoch = time.Since(began)
+	}
+	for least := uint64(1 << 62); done.count < aheadPasses && time.Since(began) < aheadFor; {
+		from := time.Now()
+		n, err := g.takeWritten()
+		if err != nil {
+			return err
+		}
+		done.count++
+		done.reprotected += n
+		if n <= fewPages || n >= least-least/4 {
+			break
+		}
+		// As many again in the time that this has taken, as in that before?
+		took := time.Since(from)
+		if float64(n)*float64(took)/float64(max(epoch, 1)) < float64(fewPages) {
+			break
+		}
+		least, epoch = n, took
+	}
+	return nil
+}
+
+// takeRest copies what is left of [0, size).
+// Preconditions: writers are held.
+func (g *shadow) takeRest(size uint64) (pages uint64, err error) {
+	if g.armed == 0 && g.mode != byProtecting {
+		// Without protecting it: a fault for most pages costs more than copying all.
+		return g.takeRange(0, size)
+	}
+	from := time.Now()
+	if g.armed > 0 {
+		if pages, err = g.takeWritten(); err != nil {
+			return 0, err
+		}
+	}
+	for g.armed < size {
+		n, err := g.takeNew(func() uint64 { return size })
+		if pages += n; err != nil {
+			return 0, err
+		}
+	}
+	if pages >= copyPages {
+		now := float64(time.Since(from)-g.scanning) / float64(pages)
+		g.pageNs = max(now, 100) // at least what memory can do
+	}
+	return pages, nil
+}
+
+// takeNew protects some more, and copies what of it is in use.
+func (g *shadow) takeNew(high func() uint64) (pages uint64, err error) {
+	from := g.armed
+	end := min(g.wholeBlocks(high()), from+armRound)
+	if err := g.protectRange(from, end-from, true); err != nil {
+		return 0, err
+	}
+	g.armed = end
+	// Looked at once more: what was written there before it was protected lies below.
+	if stop := min(high(), end); stop > from {
+		return g.takeRange(from, stop)
+	}
+	return 0, nil
+}
+
+// takeRange copies all pages of [from, end), which are dirty by definition.
+func (g *shadow) takeRange(from, end uint64) (pages uint64, err error) {
+	first, stop := uint32(from/pageSize), uint32((end+pageSize-1)/pageSize)
+	list, err := g.claim(g.lists.get(), first, stop)
+	if err != nil {
+		g.lose(list)
+		return 0, err
+	}
+	// Compared with cur; what is pending might differ from both.
+	g.forget(first, stop)
+	compare := g.mode != byCopying
+	g.copyOut(list, compare)
+	if compare {
+		list = g.dropSame(list)
+	}
+	g.pend(list)
+	return uint64(len(list)), nil
+}
+
+// takeWritten protects and copies what was written below armed.
+func (g *shadow) takeWritten() (pages uint64, err error) {
+	from := time.Now()
+	g.lastScan = from
+	g.regions, err = g.scanRange(g.regions[:0], g.armed, uffd.ScanProtect)
+	g.scanning = time.Since(from)
+	list := g.lists.get()
+	if err == nil {
+		for _, r := range g.regions {
+			base := uint64(g.a.mem.Addr())
+			if list, err = g.claim(list, uint32((r.Start-base)/pageSize), uint32((r.End-base)/pageSize)); err != nil {
+				break
+			}
+		}
+	}
+	if err != nil {
+		g.lose(list)
+		return 0, err
+	}
+	g.copyOut(list, false)
+	g.pend(list)
+	return uint64(len(list)), nil
+}
+
+// scanRange appends to dst what was written of [0, end).
+func (g *shadow) scanRange(dst []uffd.PageRegion, end uint64, mode uffd.ScanMode) (_ []uffd.PageRegion, err error) {
+	for at := uint64(0); at < end; at += scanPiece {
+		dst, err = g.pagemap.Scan(dst, g.a.mem.Addr()+uintptr(at), uintptr(min(scanPiece, end-at)), mode)
+		if err != nil {
+			return dst, fmt.Errorf("asking which pages were written: %w", err)
+		}
+	}
+	return dst, nil
+}
+
+// protectRange protects [from, from+n), or lifts the protection.
+func (g *shadow) protectRange(from, n uint64, on bool) error {
+	do := g.fd.Unprotect
+	if on {
+		do = g.fd.Protect
+	}
+	return parallel(n, armPiece, 2*armPiece, runtime.GOMAXPROCS(0), func(off, n uint64) error {
+		if err := do(g.a.mem.Addr()+uintptr(from+off), uintptr(n)); err != nil {
+			return fmt.Errorf("arming write protection: %w", err)
+		}
+		return nil
+	})
+}
+
+// wholeBlocks rounds up to blocks, within the reservation.
+func (g *shadow) wholeBlocks(n uint64) uint64 {
+	return min((n+blockSize-1)&^(blockSize-1), g.a.mem.Size())
+}
+
+// claim appends the pages [first, end) to list, with a slot for each. With no snapshot open the slot that a
+// page has in cur is as good as a new one, because nobody reads it.
+func (g *shadow) claim(list []placed, first, end uint32) ([]placed, error) {
+	if err := g.cur.cover(uint64(end)); err != nil {
+		return list, err
+	}
+	for page := first; page < end; {
+		if slot := g.cur.slots[page]; slot != 0 && g.newest == nil {
+			list = append(list, placed{page, slot})
+			page++
+			continue
+		}
+		stop := end
+		if g.newest == nil {
+			for stop = page + 1; stop < end && g.cur.slots[stop] == 0; stop++ {
+			}
+		}
+		for page < stop {
+			slot, n, err := g.slots.take(stop - page)
+			if err != nil {
+				return list, err
+			}
+			g.waiting += uint64(n)
+			for i := range n {
+				list = append(list, placed{page + i, slot + i})
+			}
+			page += n
+		}
+	}
+	return list, nil
+}
+
+// unclaim gives the slot of e back, unless it is the one in cur.
+func (g *shadow) unclaim(e placed) {
+	if g.cur.slots[e.page] != e.slot {
+		g.waiting--
+		g.slots.give(e.slot)
+	}
+}
+
+// same marks a page whose slot in cur has its content already.
+const same = 1 << 31
+
+// copyOut copies the live pages to their slots. With compare those that are in cur
+// as they are, are marked instead: reading both costs no more than a
+// copy does.
+func (g *shadow) copyOut(list []placed, compare bool) {
+	_ = parallel(uint64(len(list)), copyPages, copyOnEach, runtime.GOMAXPROCS(0), func(at, n uint64) error {
+		part := list[at : at+n]
+		for len(part) > 0 {
+			n := run(part)
+			page, slot := part[0].page, part[0].slot
+			live := g.a.mem.Bytes(uint64(page)*pageSize, uint64(n)*pageSize)
+			if !compare {
+				copy(g.slots.bytes(slot, uint32(n)), live)
+				part = part[n:]
+				continue
+			}
+			for i := range n {
+				now := live[i*pageSize : (i+1)*pageSize]
+				was := g.cur.slots[page+uint32(i)]
+				if was != 0 && bytes.Equal(now, g.slots.bytes(was, 1)) {
+					part[i].page |= same
+					continue
+				}
+				copy(g.slots.bytes(slot+uint32(i), 1), now)
+			}
+			part = part[n:]
+		}
+		return nil
+	})
+}
+
+// run is how many entries at the beginning of list follow each other, pages and slots.
+func run(list []placed) int {
+	n := 1
+	for n < len(list) && list[n].page == list[0].page+uint32(n) && list[n].slot == list[0].slot+uint32(n) {
+		n++
+	}
+	return n
+}
+
+// dropSame takes the marked entries off.
+func (g *shadow) dropSame(list []placed) []placed {
+	keep := list[:0]
+	for _, e := range list {
+		if e.page&same != 0 {
+			g.unclaim(placed{e.page &^ same, e.slot})
+			continue
+		}
+		keep = append(keep, e)
+	}
+	return keep
+}
+
+// pend adds list to pending.
+func (g *shadow) pend(list []placed) {
+	if len(list) == 0 {
+		g.lists.put(list)
+		return
+	}
+	g.pending = append(g.pending, list)
+}
+
+// forget takes the pages [first, end) off the lists in pending: they are copied anew.
+func (g *shadow) forget(first, end uint32) {
+	for i, list := range g.pending {
+		tail := from(list, first)
+		head := len(list) - len(tail)
+		n := len(tail) - len(from(tail, end))
+		for _, e := range tail[:n] {
+			g.unclaim(e)
+		}
+		g.pending[i] = slices.Delete(list, head, head+n)
+	}
+}
+
+// lose gives up list, whose pages may not have been copied: from now on all are dirty.
+func (g *shadow) lose(list []placed) {
+	for _, e := range list {
+		g.unclaim(e)
+	}
+	g.lists.put(list)
+	g.armed = 0
+}
+
+// settlePending is what is pending as one list: a page as it was copied last.
+func (g *shadow) settlePending() (all []placed) {
+	for i := len(g.pending) - 1; i >= 0; i-- {
+		list := g.pending[i]
+		if all == nil {
+			all = list
+			continue
+		}
+		list = without(list, all, g.unclaim)
+		merged := unite(g.lists.get(), all, list)
+		g.lists.put(all)
+		g.lists.put(list)
+		all = merged
+	}
+	g.pending = g.pending[:0]
+	return all
+}
