@@ -96,7 +96,7 @@ func newShadow(a *Arena) (_ guard, err error) {
 			return nil, fmt.Errorf("huge pages with guard shadow: %w: %w", ErrNotSupported, err)
 		}
 	}
-	g := &shadow{a: a}
+	g := &shadow{a: a, pace: pace{pageNs: firstPageNs, rangeNs: firstRangeNs}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, g.close())

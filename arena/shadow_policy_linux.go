@@ -1,14 +1,15 @@
 package arena
 
 // How a shadow guard finds what was written, by what it saw: protecting costs a fault
-// for each page written, and a scan; comparing costs reading everything twice;
-// copying costs copying everything, and a slot for each page.
+// for each page written, and a scan; copying costs copying everything, and a slot for
+// each page, written or not; comparing costs about twice as much time, and slots
+// only for what was written.
 type tracking int
 
 const (
 	byProtecting tracking = iota // most pages are clean
-	byComparing                  // many are not
-	byCopying                    // hardly any is clean
+	byCopying                    // many are not
+	byComparing                  // many are not, and there is no room for copies of the others
 )
 
 // policy chooses among them.
@@ -19,7 +20,7 @@ type policy struct {
 }
 
 const (
-	// So few pages are compared as fast as one asks the kernel about them.
+	// So few pages are copied as fast as one asks the kernel about them.
 	tinyPages = 64
 	// How often copying is left off for a comparison, which may find that little is written now.
 	copyingFor = 32
@@ -29,10 +30,14 @@ const (
 // by protection which were written.
 func (g *shadow) adapt(copied, pages uint64, tracked bool) {
 	g.lastDirty = copied
+	whole := byComparing
+	if g.roomy(pages) {
+		whole = byCopying
+	}
 	switch {
 	case !adapting:
 	case pages <= tinyPages:
-		g.mode = byComparing
+		g.mode = whole
 	case g.mode == byProtecting:
 		if !tracked {
 			break // it was all dirty by definition
@@ -41,17 +46,14 @@ func (g *shadow) adapt(copied, pages uint64, tracked bool) {
 			g.heavy = 0
 		}
 		if g.heavy >= 2 {
-			g.mode = byComparing
+			g.mode, g.age = whole, 0
 		}
+	case g.mode == byComparing && copied*4 < pages:
+		g.mode, g.heavy = byProtecting, 0
 	case g.mode == byComparing:
-		switch {
-		case copied*4 < pages:
-			g.mode, g.heavy = byProtecting, 0
-		case copied*4 > pages*3 && g.roomy(pages):
-			g.mode, g.age = byCopying, 0
-		}
+		g.mode, g.age = whole, 0
 	default:
-		if g.age++; g.age >= copyingFor {
+		if g.age++; g.age >= copyingFor || whole == byComparing {
 			g.mode = byComparing
 		}
 	}

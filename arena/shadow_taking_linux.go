@@ -21,21 +21,23 @@ const (
 	armPiece   = 4 << 20   // protected by one call; the kernel's memory lock is held throughout
 	armRound   = 16 << 20  // protected, then copied, while writers go on
 	scanPiece  = 256 << 20 // scanned by one call, 0.1 ms
-	copyPages  = 64        // copied at once by one processor
-	copyOnEach = 128       // pages for which it pays to use one more
+	copyPages  = 32        // copied at once by one processor
+	copyOnEach = 64        // pages for which it pays to use one more
 
 	aheadPasses = 100
 	aheadFor    = 5 * time.Second
 	// What is copied in less time with writers held is no pause worth sparing.
 	directFor = 150 * time.Microsecond
-	// A first guess at what copying a page costs.
-	firstPageNs = 500
+	// First guesses at what copying a page costs.
+	firstPageNs  = 500
+	firstRangeNs = 300
 )
 
 // pace is what copying has cost until now.
 type pace struct {
 	lastDirty uint64        // pages that the last snapshot copied
-	pageNs    float64       // to copy one with writers held
+	pageNs    float64       // to copy one of those that a scan found
+	rangeNs   float64       // to copy one among many that follow each other
 	scanning  time.Duration // the last time
 	lastScan  time.Time
 }
@@ -49,15 +51,11 @@ func (g *shadow) aheadPays(high uint64) bool {
 	case ArmAhead:
 		return true
 	}
-	pages := (high - min(high, g.armed)) / pageSize
+	ns := g.rangeNs * float64(high-min(high, g.armed)) / pageSize
 	if g.armed > 0 {
-		pages += g.lastDirty
+		ns += g.pageNs * float64(g.lastDirty)
 	}
-	each := g.pageNs
-	if each == 0 {
-		each = firstPageNs
-	}
-	return time.Duration(float64(pages)*each) > max(directFor, g.scanning)
+	return time.Duration(ns) > max(directFor, g.scanning)
 }
 
 // takeAhead copies what is dirty while writers go on.
@@ -104,7 +102,6 @@ func (g *shadow) takeRest(size uint64) (pages uint64, err error) {
 		// Without protecting it: a fault for most pages costs more than copying all.
 		return g.takeRange(0, size)
 	}
-	from := time.Now()
 	if g.armed > 0 {
 		if pages, err = g.takeWritten(); err != nil {
 			return 0, err
@@ -116,11 +113,16 @@ func (g *shadow) takeRest(size uint64) (pages uint64, err error) {
 			return 0, err
 		}
 	}
-	if pages >= copyPages {
-		now := float64(time.Since(from)-g.scanning) / float64(pages)
-		g.pageNs = max(now, 100) // at least what memory can do
-	}
 	return pages, nil
+}
+
+// learn makes ns what copying a page cost among so many since from, for the most part.
+// Less than memory can do it is not, and one that was interrupted should not count for much.
+func learn(ns *float64, from time.Time, pages int) {
+	if pages >= copyPages {
+		now := float64(time.Since(from)) / float64(pages)
+		*ns = (*ns + min(max(now, 100), 2**ns)) / 2
+	}
 }
 
 // takeNew protects some more, and copies what of it is in use.
@@ -148,8 +150,9 @@ func (g *shadow) takeRange(from, end uint64) (pages uint64, err error) {
 	}
 	// Compared with cur; what is pending might differ from both.
 	g.forget(first, stop)
-	compare := g.mode != byCopying
+	compare, began := g.mode != byCopying, time.Now()
 	g.copyOut(list, compare)
+	learn(&g.rangeNs, began, len(list))
 	if compare {
 		list = g.dropSame(list)
 	}
@@ -176,7 +179,9 @@ func (g *shadow) takeWritten() (pages uint64, err error) {
 		g.lose(list)
 		return 0, err
 	}
+	from = time.Now()
 	g.copyOut(list, false)
+	learn(&g.pageNs, from, len(list))
 	g.pend(list)
 	return uint64(len(list)), nil
 }
