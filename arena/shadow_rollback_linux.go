@@ -104,11 +104,12 @@ func (g *shadow) revert(l *shadowLayer, back []placed) {
 	g.readers.Lock()
 	defer g.readers.Unlock()
 	if l == g.newest {
-		// What its delta holds goes back to where it came from.
-		for _, e := range back {
-			if was := g.cur.slots[e.page]; was != e.slot {
+		// What its delta holds goes back to where it came from. (It may be there
+		// already, after a rollback below a fork.)
+		for _, list := range l.delta.lists {
+			for _, e := range list {
+				g.slots.give(g.cur.slots[e.page])
 				g.setCur(e.page, e.slot)
-				g.slots.give(was)
 			}
 		}
 		l.delta.reset(&g.lists)
