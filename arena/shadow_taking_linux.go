@@ -28,6 +28,9 @@ const (
 	aheadFor    = 5 * time.Second
 	// What is copied in less time with writers held is no pause worth sparing.
 	directFor = 150 * time.Microsecond
+	// Mostly dirty state is copied with writers held for up to that long: ahead, it would be protected for the copy
+	// and laid open afterwards, half as dear again as the copy.
+	wholeFor = 8 * time.Millisecond
 	// First guesses at what copying a page costs.
 	firstPageNs  = 500
 	firstRangeNs = 300
@@ -54,6 +57,9 @@ func (g *shadow) aheadPays(high uint64) bool {
 	ns := g.rangeNs * float64(high-min(high, g.armed)) / pageSize
 	if g.armed > 0 {
 		ns += g.pageNs * float64(g.lastDirty)
+	}
+	if g.mode != byProtecting {
+		return time.Duration(ns) > wholeFor
 	}
 	return time.Duration(ns) > max(directFor, g.scanning)
 }
