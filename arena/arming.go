@@ -9,7 +9,7 @@ const (
 	// ArmAuto protects ahead of the instant where protecting everything at it
 	// would hold writers for longer than some 150 microseconds. (Guard shadow
 	// copies state that is mostly written between two snapshots at the instant if
-	// that takes less than 8 ms.)
+	// that takes less than 12 ms.)
 	ArmAuto Arming = iota
 	// ArmWholesale protects everything while writers are held: the pause grows
 	// with the size, as that of a fork does.

@@ -38,8 +38,8 @@ func BenchmarkFrames(b *testing.B) {
 				b.Fatal(err)
 			}
 			defer dst.Unmap()
-			src.Populate(0, f.size)
-			dst.Populate(0, dst.Size())
+			fill(src.Bytes(0, f.size), 1)
+			fill(dst.Bytes(0, dst.Size()), 1)
 			for at := uint64(0); b.Loop(); at = (at + f.size) % dst.Size() {
 				copy(dst.Bytes(at, f.size), src.Bytes(0, f.size))
 			}

@@ -23,6 +23,9 @@ const (
 	scanPiece  = 256 << 20 // scanned by one call, 0.1 ms
 	copyPages  = 32        // copied at once by one processor
 	copyOnEach = 64        // pages for which it pays to use one more
+	// The same for pages that follow each other.
+	copyRange       = 256
+	copyRangeOnEach = 1024
 
 	aheadPasses = 100
 	aheadFor    = 5 * time.Second
@@ -30,7 +33,7 @@ const (
 	directFor = 150 * time.Microsecond
 	// Mostly dirty state is copied with writers held for up to that long: ahead, it would be protected for the copy
 	// and laid open afterwards, half as dear again as the copy.
-	wholeFor = 8 * time.Millisecond
+	wholeFor = 12 * time.Millisecond
 	// First guesses at what copying a page costs.
 	firstPageNs  = 500
 	firstRangeNs = 300
@@ -157,7 +160,11 @@ func (g *shadow) takeRange(from, end uint64) (pages uint64, err error) {
 	// Compared with cur; what is pending might differ from both.
 	g.forget(first, stop)
 	compare, began := g.mode != byCopying, time.Now()
-	g.copyOut(list, compare)
+	if compare {
+		g.copyOut(list, true, copyPages, copyOnEach)
+	} else {
+		g.copyOut(list, false, copyRange, copyRangeOnEach)
+	}
 	learn(&g.rangeNs, began, len(list))
 	if compare {
 		list = g.dropSame(list)
@@ -186,7 +193,7 @@ func (g *shadow) takeWritten() (pages uint64, err error) {
 		return 0, err
 	}
 	from = time.Now()
-	g.copyOut(list, false)
+	g.copyOut(list, false, copyPages, copyOnEach)
 	learn(&g.pageNs, from, len(list))
 	g.pend(list)
 	return uint64(len(list)), nil
@@ -265,11 +272,12 @@ func (g *shadow) unclaim(e placed) {
 // same marks a page whose slot in cur has its content already.
 const same = 1 << 31
 
-// copyOut copies the live pages to their slots. With compare those that are in cur
+// copyOut copies the live pages to their slots, pieces of so many at once, on one more processor for so
+// many. With compare those that are in cur
 // as they are, are marked instead: reading both costs no more than a
 // copy does.
-func (g *shadow) copyOut(list []placed, compare bool) {
-	_ = parallel(uint64(len(list)), copyPages, copyOnEach, runtime.GOMAXPROCS(0), func(at, n uint64) error {
+func (g *shadow) copyOut(list []placed, compare bool, piece, onEach uint64) {
+	_ = parallel(uint64(len(list)), piece, onEach, runtime.GOMAXPROCS(0), func(at, n uint64) error {
 		part := list[at : at+n]
 		for len(part) > 0 {
 			n := run(part)
