@@ -44,14 +44,6 @@ func (d *delta) reset(pool *listPool) {
 	d.lists = nil
 }
 
-// pages is how many it holds.
-func (d *delta) pages() (n uint64) {
-	for _, list := range d.lists {
-		n += uint64(len(list))
-	}
-	return n
-}
-
 // add adds those of list whose pages it does not hold, and calls drop for
 // the others. list belongs to it afterwards.
 func (d *delta) add(list []placed, pool *listPool, drop func(placed)) {
