@@ -120,6 +120,8 @@ func newGuard(a *Arena) (guard, error) {
 	switch a.opts.Guard {
 	case GuardUserfault:
 		return newUserfault(a)
+	case GuardShadow:
+		return newShadow(a)
 	case GuardMprotect:
 		return newMprotect(a)
 	case GuardCopy:

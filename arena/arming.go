@@ -7,7 +7,9 @@ type Arming int
 
 const (
 	// ArmAuto protects ahead of the instant where protecting everything at it
-	// would hold writers for longer than some 150 microseconds.
+	// would hold writers for longer than some 150 microseconds. (Guard shadow
+	// copies state that is mostly written between two snapshots at the instant if
+	// that takes less than 12 ms.)
 	ArmAuto Arming = iota
 	// ArmWholesale protects everything while writers are held: the pause grows
 	// with the size, as that of a fork does.
@@ -53,3 +55,7 @@ func nameOf(kind string, names []string, i int) string {
 // fewPages left to protect are no pause beside that of the gate itself. (Tests
 // that want passes over small arenas set 0.)
 var fewPages uint64 = 12
+
+// adapting: the shadow guard chooses by what it sees how to find the pages that
+// were written. (Tests that want one way keep to it.)
+var adapting = true

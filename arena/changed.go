@@ -5,8 +5,8 @@ import (
 	"runtime"
 )
 
-// differ is a frozen that knows what was written after it.
-type differ interface {
+// comparer is a frozen that knows what was written after it.
+type comparer interface {
 	// changed gives the pages written between it and newer, in ascending order, or
 	// false if that is not known. Both are open; called under Arena.mu.
 	changed(newer frozen) ([]pageRun, bool)
@@ -24,7 +24,7 @@ func appendPage(runs []pageRun, page uint64) []pageRun {
 	return append(runs, pageRun{page, 1})
 }
 
-// Changed gives the pages in which s may differ from an older snapshot of the same arena,
+// Changed gives the pages in which s may comparer from an older snapshot of the same arena,
 // as ranges [off, off+n) of bytes, ascending: those written in between, and
 // those by which the arena has grown. ok is false if that is not known: the guard
 // notes no first writes, one of the two has been closed or given up, or they are no such pair.
@@ -41,7 +41,7 @@ func (s *Snapshot) Changed(older *Snapshot) (pages iter.Seq2[int64, int64], ok b
 	defer s.h.mu.RUnlock()
 	older.h.mu.RLock()
 	defer older.h.mu.RUnlock()
-	d, knows := older.h.f.(differ)
+	d, knows := older.h.f.(comparer)
 	if !knows || s.h.f == nil || older.h.f.intact() != nil || s.h.f.intact() != nil {
 		return nil, false
 	}

@@ -21,7 +21,8 @@ const (
 	// GuardShadow keeps a second copy of the memory, and has the kernel note which
 	// pages are written: a first write costs a fraction of what it costs with
 	// userfault, a snapshot the copies of what was written since the last one.
-	// Many writing threads, many snapshots a second. Linux 6.7 or newer.
+	// Many writing threads, many snapshots a second. It cannot tell when somebody
+	// writes outside the gate (ErrConcurrentWrite). Linux 6.7 or newer.
 	GuardShadow
 	// GuardMprotect is userfault with mprotect in its place, in larger pieces:
 	// where userfaultfd is refused, as in most containers. Linux on amd64.

@@ -11,7 +11,10 @@ type Options struct {
 	Guard Guard
 	// MaxPreserved bounds the memory for preserved pages, in bytes, over all
 	// open snapshots. Default: as much as is in use when a snapshot is taken, so
-	// that one snapshot is never overrun.
+	// that one snapshot is never overrun. Guard shadow counts what older snapshots
+	// need besides the shadow itself (Stats.ShadowBytes), has a default of at least
+	// 64 MiB, and never gives up the newest; what the next snapshot copies comes on
+	// top while it is taken.
 	MaxPreserved int64
 	// HugePages asks for transparent huge pages. Protecting memory is then much
 	// quicker where no snapshot has split them yet, and the first write in each

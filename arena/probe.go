@@ -10,10 +10,12 @@ type GuardSupport struct {
 	Note string
 }
 
-// Probe tries out what each guard needs. The first that works is what GuardAuto takes.
+// Probe tries out what each guard needs. The first that works is what GuardAuto
+// takes, but for GuardShadow, which must be asked for: it doubles the memory.
 func Probe() []GuardSupport {
 	return []GuardSupport{
 		{Guard: GuardUserfault, Err: probeUserfault(), Note: noteUserfault()},
+		{Guard: GuardShadow, Err: probeShadow()},
 		{Guard: GuardMprotect, Err: probeMprotect()},
 		{Guard: GuardCopy, Err: probeCopy()},
 	}

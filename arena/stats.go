@@ -17,6 +17,7 @@ type Stats struct {
 	PreservedPages int64 // now, for all of them
 	PreservedBytes int64
 	MaxPreserved   int64 // bytes that may be preserved now
+	ShadowBytes    int64 // guard shadow: the copy of the memory as of the newest snapshot, on top of PreservedBytes
 
 	Faults     int64 // first writes resolved
 	Idle       int64 // of them: no snapshot needed the page any more

@@ -61,20 +61,34 @@ var ways = []way{
 	{name: "tracked-single", opts: Options{Track: true, FaultPages: 1}, release: true},
 	{name: "populated", opts: Options{populate: true}, only: GuardUserfault},
 	{name: "populated-ahead", opts: Options{populate: true, Arming: ArmAhead, FaultPages: 1}, only: GuardUserfault},
+	{name: "shadow", only: GuardShadow},
+	{name: "shadow-ahead", only: GuardShadow, opts: Options{Arming: ArmAhead}},
+	{name: "shadow-ahead-steady", only: GuardShadow, opts: Options{Arming: ArmAhead}, steady: true, rollback: true},
+	{name: "shadow-wholesale", only: GuardShadow, opts: Options{Arming: ArmWholesale}},
+	{name: "shadow-wholesale-steady", only: GuardShadow, opts: Options{Arming: ArmWholesale}, steady: true, rollback: true},
+	{name: "shadow-ahead-in-order", only: GuardShadow, opts: Options{Arming: ArmAhead}, release: true, fork: true},
 }
 
 type way struct {
 	name     string
 	opts     Options
 	only     Guard // GuardAuto: all
+	steady   bool  // no adapting
 	release  bool  // in order, each piece given back as it has been read, as a checkpoint is written
 	rollback bool  // to snapshots, now and then
 	fork     bool  // of snapshots
 }
 
-// everywhere are ways that the copy guard has, too.
-func (w way) everywhere() bool {
-	return w.name == "measured" || w.name == "rolled-back" || w.name == "forked"
+// on: the way is one for g. Some have nothing that could be done in several.
+func (w way) on(g Guard) bool {
+	if w.only != GuardAuto {
+		return w.only == g
+	}
+	switch g {
+	case GuardCopy, GuardShadow:
+		return w.name == "measured" || w.name == "rolled-back" || w.name == "forked"
+	}
+	return true
 }
 
 var stressWays = flag.String("ways", "", "run TestStress only in ways whose guard and name contain this")
@@ -86,7 +100,7 @@ func TestStress(t *testing.T) {
 	if os.Getenv("STRESS_CHILD") != "" {
 		eachGuard(t, func(t *testing.T, g Guard) {
 			for _, w := range ways {
-				if (g != GuardCopy || w.everywhere()) && (w.only == GuardAuto || w.only == g) {
+				if w.on(g) {
 					t.Run(w.name, func(t *testing.T) { stress(t, g, w) })
 				}
 			}
@@ -129,6 +143,9 @@ func stress(t *testing.T, g Guard, w way) {
 	}
 	release := w.release
 	passOverFewPages(t)
+	if w.steady {
+		keepSteady(t)
+	}
 	const pages, words = 96, 96 * pageSize / 8
 	var gate sync.RWMutex
 	var a *Arena
@@ -439,6 +456,13 @@ func passOverFewPages(t *testing.T) {
 	was := fewPages
 	fewPages = 0
 	t.Cleanup(func() { fewPages = was })
+}
+
+// keepSteady keeps the shadow guard to protecting.
+func keepSteady(t *testing.T) {
+	was := adapting
+	adapting = false
+	t.Cleanup(func() { adapting = was })
 }
 
 // surround makes the surroundings that the environment asks for.

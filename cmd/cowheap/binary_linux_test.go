@@ -64,7 +64,7 @@ func TestBinary(t *testing.T) {
 			for _, status := range []struct {
 				args string
 				want int
-			}{{"probe", 0}, {"probe -guard shadow", exitNoGuard}, {"probe -no", exitUsage}, {"", exitUsage}} {
+			}{{"probe", 0}, {"probe -guard mprotect", 0}, {"probe -no", exitUsage}, {"", exitUsage}} {
 				cmd := exec.CommandContext(t.Context(), path, strings.Fields(status.args)...)
 				cmd.Dir = "/"
 				uffdtest.As(cmd, tt.who)

@@ -21,9 +21,9 @@ type guardReport struct {
 
 // guardNeeds is what a guard stands on.
 type guardNeeds struct {
-	name, about string
-	linuxAMD64  bool     // the code is for this system and processor
-	features    []string // of the kernel
+	guard    arena.Guard
+	about    string
+	features []string // of the kernel
 }
 
 // automatic is the order in which GuardAuto looks for one that works. The shadow guard costs twice the memory, so it is taken only
@@ -32,19 +32,18 @@ var automatic = []string{"userfault", "mprotect", "copy"}
 
 var guardTable = []guardNeeds{
 	{
-		name: "userfault", about: "saves a page at the first write to it, on the thread that writes",
+		guard: arena.GuardUserfault, about: "saves a page at the first write to it, on the thread that writes",
 		features: []string{"userfaultfd", "sigbus", "write-protect", "copy"},
 	},
 	{
-		name: "shadow", about: "keeps a second copy, and asks the kernel which pages were written",
+		guard: arena.GuardShadow, about: "keeps a second copy, and asks the kernel which pages were written",
 		features: []string{"userfaultfd", "wp-async", "wp-unpopulated", "pagemap-scan"},
 	},
 	{
-		name: "mprotect", about: "as userfault, in larger pieces, where userfaultfd is refused",
-		linuxAMD64: true,
+		guard: arena.GuardMprotect, about: "as userfault, in larger pieces, where userfaultfd is refused",
 	},
 	{
-		name: "copy", about: "copies everything in use while writers wait",
+		guard: arena.GuardCopy, about: "copies everything in use while writers wait",
 	},
 }
 
@@ -60,22 +59,17 @@ func defaultGuard(list []guardReport) string {
 	return ""
 }
 
-// guards says of each guard whether it works here. included are those of this version.
-func guards(s systemReport, features []featureReport, included []arena.GuardSupport) []guardReport {
+// guards says of each guard whether it works here, as arena.Probe has found.
+func guards(probed []arena.GuardSupport) []guardReport {
 	var list []guardReport
-	for _, n := range guardTable {
-		g := guardReport{Name: n.name, About: n.about, Needs: append([]string{}, n.features...)} // [], not null
-		if i := slices.IndexFunc(included, func(p arena.GuardSupport) bool { return p.Guard.String() == n.name }); i >= 0 {
-			g.Status, g.Reason, g.Remedy = verdict(included[i].Err)
-			if g.Status == answerYes {
-				g.Note = included[i].Note
-			}
-		} else {
-			machine := "has what it needs"
-			if what := n.lack(s, features); what != "" {
-				machine = "lacks " + what
-			}
-			g.Status, g.Reason = answerNotIncluded, "not part of this version of cowheap (this machine "+machine+")"
+	for _, p := range probed {
+		g := guardReport{Name: p.Guard.String(), Needs: []string{}} // [], not null
+		if i := slices.IndexFunc(guardTable, func(n guardNeeds) bool { return n.guard == p.Guard }); i >= 0 {
+			g.About, g.Needs = guardTable[i].about, append(g.Needs, guardTable[i].features...)
+		}
+		g.Status, g.Reason, g.Remedy = verdict(p.Err)
+		if g.Status == answerYes {
+			g.Note = p.Note
 		}
 		list = append(list, g)
 	}
@@ -95,17 +89,4 @@ func verdict(err error) (status answer, reason, remedy string) {
 		return status, "needs " + e.Feature + ": " + e.Reason, e.Remedy
 	}
 	return status, err.Error(), ""
-}
-
-// lack is the first thing that a guard needs and that is not there, "" if all is.
-func (n *guardNeeds) lack(s systemReport, features []featureReport) string {
-	if n.linuxAMD64 && (s.OS != "linux" || s.Arch != "amd64") {
-		return "linux/amd64"
-	}
-	for _, f := range features {
-		if f.Status != answerYes && slices.Contains(n.features, f.Name) {
-			return f.Name
-		}
-	}
-	return ""
 }

@@ -37,15 +37,13 @@ type systemReport struct {
 	Seccomp          bool   `json:"process_seccomp_filter"`
 }
 
-// answer is one of "yes", "no", "unknown" (the probe itself failed, for a reason that may pass) or, of a guard,
-// "not-included".
+// answer is one of "yes", "no" and "unknown" (the probe itself failed, for a reason that may pass).
 type answer string
 
 const (
-	answerYes         answer = "yes"
-	answerNo          answer = "no"
-	answerUnknown     answer = "unknown"
-	answerNotIncluded answer = "not-included"
+	answerYes     answer = "yes"
+	answerNo      answer = "no"
+	answerUnknown answer = "unknown"
 )
 
 type featureReport struct {
@@ -62,7 +60,7 @@ func probeMachine() *report {
 	for _, p := range uffd.Probes() {
 		r.Features = append(r.Features, feature(p))
 	}
-	r.Guards = guards(r.System, r.Features, arena.Probe())
+	r.Guards = guards(arena.Probe())
 	r.DefaultGuard = defaultGuard(r.Guards)
 	return r
 }

@@ -19,6 +19,8 @@ func (p *printer) checkpoint(b *build, s saved) {
 	p.figure("  pause", span(after.LastPause), "writers were held; %s before it until no file was half in", span(after.LastWaited))
 	if after.Guard == arena.GuardCopy {
 		p.figure("  copied", mib(s.info.Size), "during the pause, for this guard knows no first writes")
+	} else if after.Guard == arena.GuardShadow {
+		p.figure("  shadow", mib(after.ShadowBytes), "a copy of the pages in use, kept for the next snapshot; the kernel notes first writes")
 	} else {
 		faults := after.Faults - before.Faults
 		preserved := faults - (after.Idle - before.Idle) + after.Neighbours - before.Neighbours

@@ -79,3 +79,23 @@ func TestDeviceHelpsWhereTheSystemCallIsRefused(t *testing.T) {
 		}
 	}
 }
+
+// A process that is not dumpable may not open its own page map.
+func TestPagemapRefused(t *testing.T) {
+	if uffdtest.Child(t, uffdtest.Nobody, 0) {
+		return
+	}
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	err := HavePagemapScan()
+	if !errors.Is(err, ErrNotSupported) || !errors.Is(err, unix.EACCES) {
+		t.Fatalf("%v, want ErrNotSupported around EACCES", err)
+	}
+	if !strings.Contains(err.Error(), "PR_SET_DUMPABLE") {
+		t.Errorf("%q does not say what to do", err)
+	}
+	if err := HaveWPAsync(); err != nil {
+		t.Errorf("what needs no page map: %v", err)
+	}
+}
