@@ -57,11 +57,17 @@ type desync struct {
 func child(ctx context.Context, s settings, stdin io.Reader, stdout io.Writer) error {
 	out := json.NewEncoder(stdout)
 	err := (&peer{settings: s, me: s.peer}).run(ctx, stdin, out)
-	if err != nil && !errors.Is(err, context.Canceled) {
-		_ = out.Encode(message{Error: err.Error()})
+	if err == nil || errors.Is(err, context.Canceled) {
+		return nil // the parent has heard what it wanted, or is gone
+	}
+	if out.Encode(message{Error: err.Error()}) == nil {
+		return errTold
 	}
 	return err
 }
+
+// errTold: the parent knows what went wrong.
+var errTold = errors.New("told")
 
 func (p *peer) run(ctx context.Context, stdin io.Reader, out *json.Encoder) (err error) {
 	if p.game, err = newGame(p.settings); err != nil {

@@ -84,7 +84,7 @@ const (
 )
 
 func bucket(d time.Duration) int {
-	n := uint64(max(d, 0)) | 1<<fineBits // below 32 ns it does not matter
+	n := uint64(max(d, 1<<fineBits)) // below 32 ns it does not matter
 	e := bits.Len64(n) - fineBits - 1
 	return e<<fineBits | int(n>>e)&(1<<fineBits-1)
 }

@@ -40,6 +40,8 @@ func main() {
 	case errors.Is(err, flag.ErrHelp):
 	case errors.Is(err, errUsage): // said already
 		os.Exit(2)
+	case errors.Is(err, errTold):
+		os.Exit(1)
 	case err != nil:
 		fmt.Fprintln(os.Stderr, "rollback:", err)
 		os.Exit(1)

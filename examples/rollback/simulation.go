@@ -32,9 +32,9 @@ type player struct{ X, Y, VX, VY int32 }
 
 type entity struct {
 	X, Y, VX, VY int32
+	DX, DY       int32 // where it wants to be, from its player
 	Team         uint32
 	Bumps        uint32
-	Worn         uint64
 }
 
 type place struct{ X, Y int32 }
@@ -101,10 +101,10 @@ func begin(m *cowheap.Mem, players int) error {
 	for i := range w.Entities.Ptr(m) {
 		team := i % players
 		p := w.Player[team]
-		w.Entities.Ptr(m)[i] = entity{
-			X: clamp(p.X+int32(next(&random)>>40)-1<<23, 0, border), Y: clamp(p.Y+int32(next(&random)>>40)-1<<23, 0, border),
-			Team: uint32(team),
-		}
+		e := &w.Entities.Ptr(m)[i]
+		e.Team = uint32(team)
+		e.DX, e.DY = spread(next(&random)), spread(next(&random))
+		e.X, e.Y = clamp(p.X+e.DX, 0, border), clamp(p.Y+e.DY, 0, border)
 	}
 	trail := w.Trail.Ptr(m)
 	for f := range trail {
@@ -118,6 +118,9 @@ func begin(m *cowheap.Mem, players int) error {
 	}
 	return nil
 }
+
+// spread is an offset of up to 256 cells to either side.
+func spread(random uint64) int32 { return int32(random>>39) - 1<<24 }
 
 // next is SplitMix64 (Steele, Lea, Flood 2014).
 func next(state *uint64) uint64 {
@@ -212,8 +215,8 @@ func (w *world) swarm(m *cowheap.Mem) {
 		e := &all[i]
 		p := &w.Player[e.Team%maxPeers]
 		was := row[i] // trailFrames ago: what makes each of them wander on its own
-		e.VX += clamp((p.X-e.X)>>9, -pull, pull) + was.Y>>12&0x1fff - 0xfff
-		e.VY += clamp((p.Y-e.Y)>>9, -pull, pull) - was.X>>12&0x1fff + 0xfff
+		e.VX += clamp((p.X+e.DX-e.X)>>9, -pull, pull) + was.Y>>12&0x1fff - 0xfff
+		e.VY += clamp((p.Y+e.DY-e.Y)>>9, -pull, pull) - was.X>>12&0x1fff + 0xfff
 		e.VX -= e.VX >> 5
 		e.VY -= e.VY >> 5
 		for _, r := range blasts {
@@ -226,12 +229,11 @@ func (w *world) swarm(m *cowheap.Mem) {
 		e.X, e.VX = move(e.X, e.VX)
 		e.Y, e.VY = move(e.Y, e.VY)
 		row[i] = place{e.X, e.Y}
-		if (uint64(i)+w.Frame)%wear != 0 {
+		if (uint64(i/16)+w.Frame)%wear != 0 {
 			continue
 		}
 		cell := &ground[e.cell()]
 		*cell++
-		e.Worn++
 		if *cell%32 == 0 { // a stone comes to light
 			e.VX, e.VY = -e.VX, -e.VY
 			e.Bumps++
