@@ -7,12 +7,13 @@ import (
 
 // writeLog is what a frozen may implement whose guard knows which pages are written.
 type writeLog interface {
-	// written yields the ranges that may have been written between the instant before
-	// this one and this one; an instant is a snapshot that was taken, or a rollback. What
-	// is left out has not been written; ranges are of whole pages, and none comes
-	// twice. ok is false if the guard does not know, or not any more. Called
-	// while the snapshot cannot be closed, by any goroutine, under no lock of the arena's.
-	written() (ranges iter.Seq2[uint64, uint64], ok bool)
+	// written calls note with the ranges that may have been written between the instant
+	// before this one and this one; an instant is a snapshot that was taken, or a
+	// rollback. What is left out has not been written; ranges are of whole pages, and
+	// none comes twice. known is false if the guard does not know, or not any more; what
+	// was noted is worth nothing then. Called while the snapshot cannot be closed (others,
+	// the one before it too, can), by any goroutine, under none of the arena's locks but its handle's. note takes no lock.
+	written(note func(off, n uint64)) (known bool)
 }
 
 // Written yields the ranges, offset and length in bytes, in which s may differ from since:
@@ -33,16 +34,14 @@ func (s *Snapshot) Written(since *Snapshot) (ranges iter.Seq2[int64, int64], ok 
 	if !ok {
 		return nil, false
 	}
-	all, ok := log.written()
-	if !ok {
-		return nil, false
-	}
 	type span struct{ off, n int64 }
 	var found []span
-	for off, n := range all {
+	if !log.written(func(off, n uint64) {
 		if off := int64(off); off < s.Size() {
 			found = append(found, span{off, min(int64(n), s.Size()-off)})
 		}
+	}) {
+		return nil, false
 	}
 	return func(yield func(off, n int64) bool) {
 		for _, f := range found {
