@@ -15,10 +15,10 @@ import (
 // state, and the reference that the other guards are compared with.
 type copyGuard struct {
 	a *Arena
-	// spares is the memory of snapshots that were closed: memory that the system
-	// has backed already is several times faster to copy into. There are never more
-	// of them and of open snapshots than there were of those at some time since none was open,
-	// nor more than MaxPreserved has room for; one stays.
+	// spares is the memory of snapshots that were closed: memory that the system has
+	// backed already is several times faster to copy into. Together with the open
+	// snapshots there are never more than were open at a time since none was, nor
+	// more than MaxPreserved has room for. When none is open one stays.
 	spares []vm.Mapping
 	open   int           // snapshots
 	most   int           // of them at a time, since there was none

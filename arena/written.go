@@ -11,16 +11,18 @@ type writeLog interface {
 	// before this one and this one; an instant is a snapshot that was taken, or a
 	// rollback. What is left out has not been written; ranges are of whole pages, and
 	// none comes twice. known is false if the guard does not know, or not any more; what
-	// was noted is worth nothing then. Called while the snapshot cannot be closed (others,
-	// the one before it too, can), by any goroutine, under none of the arena's locks but its handle's. note takes no lock.
+	// was noted is worth nothing then. It is called while this snapshot cannot be closed
+	// (others can, the one before it too), by any goroutine, without Arena.mu. note
+	// takes no lock.
 	written(note func(off, n uint64)) (known bool)
 }
 
-// Written yields the ranges, offset and length in bytes, in which s may differ from since:
-// whole pages, each once, the last one cut off at s.Size(). ok is false where that is not known and everything has
-// to be compared: the guard keeps no log of writes (copy), or since is not the instant that s
-// came after, because another snapshot was taken, or rolled back to, in between.
-// since may be closed; s must be open.
+// Written yields the ranges, offset and length in bytes, in which s may differ from
+// since: whole pages, each once, the last one cut off at s.Size(). ok is false where
+// that is not known and everything has to be compared: the guard keeps no log of
+// writes (copy), or since is not the instant that s came after, because another
+// snapshot was taken, or rolled back to, in between. since may be closed; s must be
+// open.
 func (s *Snapshot) Written(since *Snapshot) (ranges iter.Seq2[int64, int64], ok bool) {
 	defer runtime.KeepAlive(s)
 	if since == nil || since.h.a != s.h.a || since.h.seq != s.h.after {

@@ -8,34 +8,35 @@ import (
 	"strings"
 )
 
-// ErrNoFrame: Frames does not have this frame, never had it or not any more. The
-// message names those that it has.
+// ErrNoFrame: Frames does not have this frame, not yet or not any more. The message
+// names those that it has.
 var ErrNoFrame = errors.New("no such frame")
 
 // Frames are the last few states of a heap by frame number: what a game with
-// rollback saves before each step of its simulation and loads when an input turns
+// rollback saves before each step of its simulation, and loads when an input turns
 // out to have been another. Save and Load are the way to write what GGPO calls
 // SaveGameState and LoadGameState:
 //
 //	frames, err := cowheap.NewFrames(h, 10) // GGPO: a window of 8, a ring of 10
-//	sum, err := frames.Save(frame)          // cost: what was written since the frame before
-//	err = frames.Load(frame - 5)            // cost: what was written since that frame
+//	sum, err := frames.Save(frame)          // costs what was written since the frame before
+//	err = frames.Load(frame - 5)            // costs what was written since that frame
 //
-// Save answers a checksum of the state. It depends on the bytes of the heap
-// alone, so it is the same on all peers whose simulation did the same, one Update
-// at a time, in heaps made with the same Options.Seed; the guard does not matter.
-// One who compares it frame by frame finds the first frame in which peers differ, and by
-// Pages the page.
+// Save answers a checksum of the state. It depends on the bytes of the heap alone,
+// so it is the same on all peers whose simulations did the same, one Update at a
+// time, in heaps made with the same Options.Seed, whatever their guards. Comparing
+// it frame by frame finds the first frame in which peers differ, and Pages the page.
+// It is no defence against somebody who wants to hide a difference.
 //
-// Frame numbers ascend: Save and Load of a frame drop those with a higher number, which
-// belong to a future that is given up. Of more than n frames the oldest
-// is dropped.
+// Frame numbers ascend: Save and Load of a frame drop those with a higher number,
+// which belong to a future that is given up. Of more than n frames the oldest is
+// dropped.
 //
-// Each frame is a Snapshot of the heap. Other snapshots may be open beside them; a
-// Load closes those that are newer than the frame, as Heap.Rollback does, and
-// a Heap.Rollback to one of them the frames that are newer than that. A snapshot
-// that is taken between two frames makes the second of them be hashed as a whole.
-// Options.MaxPreserved has to have room for what n frames write.
+// Each frame is a Snapshot of the heap, and Options.MaxPreserved has to have room
+// for what n frames write; the default is room for one whole copy of the state.
+// Other snapshots may be open beside them. Load closes those that are newer than the
+// frame, as Heap.Rollback does; a Heap.Rollback to one of them closes the frames that
+// are newer than that. After a snapshot of the user's the next Save hashes
+// everything.
 //
 // One goroutine at a time may use Frames, and not inside Update or View of the heap.
 type Frames struct {
@@ -72,11 +73,12 @@ func NewFrames(h *Heap, n int) (*Frames, error) {
 	return &Frames{h: h, n: n, buf: make([]byte, 16*sumPageSize)}, nil
 }
 
-// Save keeps the heap as it is now as frame number, in the place of the one of this number and
-// of those with a higher one, and returns the checksum. It holds writers off for as long as
-// Heap.Snapshot; then what was written since the last Save or Load is
-// hashed, or everything where the guard does not know that (copy). Errors are those of Heap.Snapshot and
-// Snapshot.ReadAt; the frames are as before then.
+// Save keeps the heap as it is now as frame number, in the place of the one of this
+// number and of those with a higher one, and returns the checksum. Writers are held
+// off for as long as Heap.Snapshot holds them. Then what was written since the last
+// Save or Load is hashed, or everything, at memory speed, where the guard does not
+// know that (copy). Errors are those of Heap.Snapshot and Snapshot.ReadAt; the frames
+// are as before then.
 func (f *Frames) Save(number int) (checksum uint64, err error) {
 	if f.closed {
 		return 0, ErrClosed
@@ -112,10 +114,10 @@ func (f *Frames) Save(number int) (checksum uint64, err error) {
 	return f.sum, nil
 }
 
-// Load makes the heap what it was when frame number was saved, by Heap.Rollback: it waits for the
-// Updates and Views that run. The frame stays; those with a higher number are dropped.
-// Errors: ErrNoFrame, ErrClosed, and those of Heap.Rollback; nothing has
-// changed then.
+// Load makes the heap what it was when frame number was saved, by Heap.Rollback: it
+// waits for the Updates and Views that run. The frame stays; those with a higher
+// number are dropped. Errors: ErrNoFrame, ErrClosed, and those of Heap.Rollback;
+// nothing has changed then.
 func (f *Frames) Load(number int) error {
 	i, err := f.find(number)
 	if err != nil {
@@ -134,9 +136,9 @@ func (f *Frames) Load(number int) error {
 	return nil
 }
 
-// Snapshot lends the snapshot of a frame, to read it, write it to a stream or fork it. It is
-// closed when the frame is dropped; do not close it. Errors: ErrNoFrame,
-// ErrClosed.
+// Snapshot lends the snapshot of a frame, to read it, to write it to a stream or to
+// fork it. It is closed when the frame is dropped; do not close it. Errors:
+// ErrNoFrame, ErrClosed.
 func (f *Frames) Snapshot(number int) (*Snapshot, error) {
 	i, err := f.find(number)
 	if err != nil {
@@ -145,10 +147,10 @@ func (f *Frames) Snapshot(number int) (*Snapshot, error) {
 	return f.ring[i].s, nil
 }
 
-// Pages returns a checksum for each 4096 bytes of a frame, whose sum modulo 2^64 is the frame's checksum:
-// where two peers differ it says which page. Zeros have checksum 0, and pages beyond the
-// last are zeros. It costs 8 bytes a page and no look at the memory. Errors: ErrNoFrame,
-// ErrClosed.
+// Pages returns a checksum for each 4096 bytes of a frame. Their sum modulo 2^64 is
+// the frame's checksum; where two peers differ they say in which page. Zeros have the
+// checksum 0, and what lies beyond the last page is zeros. It costs 8 bytes a page,
+// and no look at the memory. Errors: ErrNoFrame, ErrClosed.
 func (f *Frames) Pages(number int) ([]uint64, error) {
 	i, err := f.find(number)
 	if err != nil {

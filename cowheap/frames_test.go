@@ -222,8 +222,8 @@ func TestFramesAgainstCopies(t *testing.T) {
 	})
 }
 
-// Heaps with different guards that do the same have the same checksums, also if one of them
-// goes back and does something else in between: the game on all peers.
+// Heaps with different guards that do the same have the same checksums, also if one of
+// them goes back and does something else in between: the game on all peers.
 func TestFramesHaveTheSameChecksumsOnAllPeers(t *testing.T) {
 	type peer struct {
 		h    *Heap

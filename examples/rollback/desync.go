@@ -8,8 +8,8 @@ type history struct {
 }
 
 // kept is how many frames back a page can be named: a peer hears of a checksum at most a
-// window and a few lost packets later than it computed its own, and stops
-// when they differ, and everybody else with it.
+// window and a few lost packets later than it computed its own, and stops when they
+// differ, and everybody else with it.
 const kept = 64
 
 // add adds the next frame, and says how many pages differ from the one before.
@@ -55,8 +55,8 @@ func part(low, high uint32, i int) (uint32, uint32) {
 	return uint32(from), uint32(min(from+n, uint64(high)))
 }
 
-// search looks for the first page in which a frame differs from another peer's. The page checksums
-// of a frame add up to its checksum, so it asks for those of 64 parts, then of
+// search looks for the first page in which a frame differs from another peer's. The page
+// checksums of a frame add up to its checksum, so it asks for those of 64 parts, then of
 // the parts of the first that differs: four packets for 64 GiB.
 type search struct {
 	peer  int

@@ -1,21 +1,24 @@
 // Command rollback is a game for several players without a server, as fighting games
-// play it: every peer simulates at once with the inputs that it has and guesses the
+// are played: every peer simulates at once with the inputs that it has and guesses the
 // others', and when it guessed wrong it goes back to that frame and simulates again.
-// The state, 38 MiB with 20,480 moving things, is a cowheap heap; going back is
-// cowheap.Frames. Each peer is a process of its own, and they talk by UDP on
-// this machine, over a network that is made slow and lossy on purpose.
+// The state, 37 MiB with 20,480 moving entities, is a cowheap heap; going back is
+// cowheap.Frames. Each peer is a process of its own, and they talk by UDP on this
+// machine, over a network that is made slow and lossy on purpose.
 //
-//	go run ./examples/rollback                    4 peers, 80 ms ± 20 ms, 10 s
-//	go run ./examples/rollback -loss 20           and every fifth packet lost
-//	go run ./examples/rollback -synctest          one peer that goes back 8 frames in every frame
-//	go run ./examples/rollback -desync 200        a bug in one peer: which frame, which page?
+//	go run ./examples/rollback                4 peers, 80 ms ± 20 ms, 10 s
+//	go run ./examples/rollback -loss 20       and every fifth packet lost
+//	go run ./examples/rollback -synctest      one peer that goes back 8 frames in every frame
+//	go run ./examples/rollback -desync 200    a bug in one peer: which frame, which page?
 //
 // To read it: simulation.go has the types in the heap and what a frame does; game.go
 // saving, loading and simulating again; peer.go the loop of a peer; desync.go how
-// peers find out where they differ. wire.go and link.go are the network, match.go and child.go the
-// processes. A frame writes about a tenth of the pages. With the copy guard a
-// frame costs a copy of everything instead, and four peers on two processors then play slower than
-// 60 frames a second; they never play differently.
+// peers find out where they differ. inputs.go is what is known of the players and
+// what is guessed, wire.go and link.go the network, match.go and child.go the
+// processes.
+//
+// A frame writes about a tenth of the pages. The copy guard copies all of them
+// nevertheless: four peers on two processors then play slower than 60 frames a
+// second. They never play differently.
 package main
 
 import (

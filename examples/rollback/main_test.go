@@ -91,6 +91,9 @@ func TestPeersAgree(t *testing.T) {
 }
 
 func TestPeersAgreeWhateverTheNetwork(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes a while")
+	}
 	for name, args := range map[string][]string{
 		"two peers, no delay":            {"-peers", "2", "-delay", "0s", "-jitter", "0s"},
 		"most is lost":                   {"-peers", "2", "-delay", "10ms", "-jitter", "10ms", "-loss", "60"},

@@ -5,9 +5,9 @@ import (
 	"github.com/cowheap/cowheap/cowheap"
 )
 
-// The simulation: swarms that follow their players over a ground that they wear
-// down. All of it is integers and arrays in a fixed order, so that the same inputs make the
-// same bytes on every machine. Positions are fixed point, 16 bits behind the point.
+// The simulation: swarms that follow their players over a ground that they wear down. All
+// of it is integers and arrays in a fixed order, so that the same inputs make the same
+// bytes on every machine. Positions are fixed point, 16 bits behind the point.
 const (
 	entities    = 20480
 	side        = 2048 // cells of the ground in a row, and rows
@@ -203,8 +203,8 @@ func (w *world) age(m *cowheap.Mem) error {
 	return nil
 }
 
-// swarm moves the entities. Every frame writes all of them and one row of the trail, and one entity
-// in sixteen the ground below it: of some 9,300 pages a tenth.
+// swarm moves the entities. Every frame writes all of them and one row of the trail, and
+// one entity in sixteen the ground below it: of some 9,300 pages a tenth.
 func (w *world) swarm(m *cowheap.Mem) {
 	const pull, wear = 1 << 12, 16
 	row := &w.Trail.Ptr(m)[w.Frame%trailFrames]
@@ -241,8 +241,8 @@ func (w *world) swarm(m *cowheap.Mem) {
 	}
 }
 
-// cell is the cell of the ground that e is on. Cells lie in squares of 32 by 32, a page each, so that a
-// swarm wears few pages.
+// cell is the cell of the ground that e is on. Cells lie in squares of 32 by 32, a page
+// each, so that a swarm wears few pages.
 func (e *entity) cell() uint32 {
 	x, y := uint32(e.X>>16), uint32(e.Y>>16)
 	square := y/32*(side/32) + x/32

@@ -6,8 +6,8 @@ import (
 	"github.com/cowheap/cowheap/arena"
 )
 
-// The simulation costs what the documentation says: more than 32 MiB, of which a frame writes
-// a few hundred to two thousand pages.
+// The simulation costs what the documentation says: more than 32 MiB, of which a frame
+// writes a few hundred to two thousand pages.
 func TestAFrameWritesAPartOfThePages(t *testing.T) {
 	g := newTestGame(t, 4)
 	for range 40 {

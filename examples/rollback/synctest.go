@@ -11,7 +11,6 @@ import (
 // again: with the same inputs the same checksums have to come out. It finds a
 // simulation that is not deterministic, and state that does not come back.
 func synctest(ctx context.Context, s settings, out *printer) (err error) {
-	s.peers = max(s.peers, 1)
 	g, err := newGame(s)
 	if err != nil {
 		return err

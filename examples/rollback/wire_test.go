@@ -45,7 +45,8 @@ func TestPacketsComeOutAsTheyWentIn(t *testing.T) {
 	}
 }
 
-// What is taken for a packet is one: it encodes to the same bytes but for what is ignored in inputs and flags.
+// What is taken for a packet is one: it encodes to the same bytes but for what is ignored
+// in inputs and flags.
 func FuzzDecode(f *testing.F) {
 	for _, p := range samples() {
 		f.Add(p.encode(nil))
