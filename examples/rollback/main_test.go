@@ -62,6 +62,13 @@ func command(t *testing.T, args ...string) (stdout string, err error) {
 	return out.String(), err
 }
 
+func longGames(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("plays long games")
+	}
+}
+
 func lastLine(text string) string {
 	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 	return lines[len(lines)-1]
@@ -79,7 +86,13 @@ func mustVerify(t *testing.T, args ...string) string {
 	return out
 }
 
+// Whole games are long for the race detector: a short one does there.
+func TestShortGameIsVerified(t *testing.T) {
+	mustVerify(t, "-guard", "copy", "-seconds", "0.1", "-peers", "2", "-delay", "10ms")
+}
+
 func TestPeersAgree(t *testing.T) {
+	longGames(t)
 	eachGuard(t, func(t *testing.T, guard string) {
 		out := mustVerify(t, "-guard", guard, "-seconds", "1", "-loss", "20", "-delay", "80ms", "-jitter", "20ms")
 		for _, want := range []string{`frames +60 `, `rollbacks +[1-9]`, `save .* p99`, `load .* p99`, `budget +[0-9.]+ %`, `4 peers agree on all 60 frames, 732 comparisons`} {
@@ -91,9 +104,7 @@ func TestPeersAgree(t *testing.T) {
 }
 
 func TestPeersAgreeWhateverTheNetwork(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes a while")
-	}
+	longGames(t)
 	for name, args := range map[string][]string{
 		"two peers, no delay":            {"-peers", "2", "-delay", "0s", "-jitter", "0s"},
 		"most is lost":                   {"-peers", "2", "-delay", "10ms", "-jitter", "10ms", "-loss", "60"},
@@ -106,6 +117,7 @@ func TestPeersAgreeWhateverTheNetwork(t *testing.T) {
 }
 
 func TestSynctest(t *testing.T) {
+	longGames(t)
 	eachGuard(t, func(t *testing.T, guard string) {
 		mustVerify(t, "-synctest", "-guard", guard, "-seconds", "1")
 		if _, err := command(t, "-synctest", "-guard", guard, "-seconds", "1", "-desync", "4"); !errors.Is(err, errDesync) || !strings.Contains(err.Error(), "frame 4 had") {
@@ -115,6 +127,7 @@ func TestSynctest(t *testing.T) {
 }
 
 func TestDesyncIsNamed(t *testing.T) {
+	longGames(t)
 	eachGuard(t, func(t *testing.T, guard string) {
 		out, err := command(t, "-guard", guard, "-seconds", "2", "-desync", "20", "-loss", "10", "-peers", "3")
 		if !errors.Is(err, errDesync) || strings.Contains(out, "verified:") {
@@ -144,6 +157,7 @@ func TestInterruptEndsThePeers(t *testing.T) {
 }
 
 func TestExitStatus(t *testing.T) {
+	longGames(t)
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)

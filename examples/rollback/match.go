@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"sync"
 	"time"
 )
 
@@ -18,7 +19,7 @@ import (
 func match(ctx context.Context, s settings, out *printer, stderr io.Writer) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	m := &referee{settings: s, heard: make(chan report, 64), stderr: stderr}
+	m := &referee{settings: s, heard: make(chan report, 64), stderr: &oneAtATime{w: stderr}}
 	out.line("%d peers, each a process; %v ± %v from one to another, %v %% of the packets lost; guard %v",
 		s.peers, s.weather.Delay, s.weather.Jitter, round(s.weather.Loss*100), s.guard)
 	err := m.start(ctx)
@@ -46,6 +47,18 @@ type referee struct {
 	stderr io.Writer
 	peers  []*process
 	heard  chan report
+}
+
+// oneAtATime lets several processes write to one place.
+type oneAtATime struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (o *oneAtATime) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.w.Write(p)
 }
 
 // process is a peer as its parent sees it.

@@ -10,7 +10,7 @@ import (
 // writes a few hundred to two thousand pages.
 func TestAFrameWritesAPartOfThePages(t *testing.T) {
 	g := newTestGame(t, 4)
-	for range 40 {
+	for range 12 {
 		playOne(t, g)
 	}
 	s, err := g.frames.Snapshot(g.now - 1)
