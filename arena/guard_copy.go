@@ -3,6 +3,7 @@ package arena
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -14,10 +15,14 @@ import (
 // state, and the reference that the other guards are compared with.
 type copyGuard struct {
 	a *Arena
-	// spare is the memory of the last snapshot closed: memory that the system
-	// has backed already is several times faster to copy into.
-	spare vm.Mapping
-	bytes atomic.Uint64 // held by open snapshots
+	// spares is the memory of snapshots that were closed: memory that the system has
+	// backed already is several times faster to copy into. Together with the open
+	// snapshots there are never more than were open at a time since none was, nor
+	// more than MaxPreserved has room for. When none is open one stays.
+	spares []vm.Mapping
+	open   int           // snapshots
+	most   int           // of them at a time, since there was none
+	bytes  atomic.Uint64 // held by open snapshots
 }
 
 func newCopyGuard(a *Arena) *copyGuard { return &copyGuard{a: a} }
@@ -31,8 +36,7 @@ type copied struct {
 func (g *copyGuard) kind() Guard { return GuardCopy }
 
 func (g *copyGuard) freeze(high func() uint64, hold hold) (frozen, timing, error) {
-	// Room for some growth until writers are held.
-	mem, err := g.take(high() + high()/8 + blockSize)
+	mem, err := g.take(high())
 	if err != nil {
 		return nil, timing{}, err
 	}
@@ -57,16 +61,25 @@ func (g *copyGuard) freeze(high func() uint64, hold hold) (frozen, timing, error
 	release()
 	t := timing{size: n, waited: held.Sub(start), pause: time.Since(held)}
 	g.bytes.Add(mem.Size())
+	g.open++
+	g.most = max(g.most, g.open)
 	return &copied{g: g, mem: mem, size: n}, t, nil
 }
 
-// take gives memory of at least n bytes.
+// take gives memory for a copy of n bytes, and for some growth until writers are held.
 func (g *copyGuard) take(n uint64) (vm.Mapping, error) {
-	n = (n + pageSize - 1) &^ (pageSize - 1)
-	if s := g.spare; s.Size() >= n {
-		g.spare = vm.Mapping{}
-		return s, nil
+	for len(g.spares) > 0 {
+		s := g.spares[len(g.spares)-1]
+		g.spares = g.spares[:len(g.spares)-1]
+		if s.Size() >= n+blockSize/8 {
+			return s, nil
+		}
+		// It will be too small the next time, too.
+		if err := s.Unmap(); err != nil {
+			return vm.Mapping{}, err
+		}
 	}
+	n = (n + n/8 + blockSize + pageSize - 1) &^ (pageSize - 1)
 	if limit := uint64(g.a.opts.MaxPreserved); limit != 0 && g.bytes.Load()+n > limit {
 		return vm.Mapping{}, fmt.Errorf("copying %d bytes with %d of MaxPreserved %d in use: %w", n, g.bytes.Load(), limit, ErrOverrun)
 	}
@@ -112,9 +125,17 @@ func (g *copyGuard) stats(s *Stats) {
 func (g *copyGuard) quiesce() {}
 
 func (g *copyGuard) close() error {
-	s := g.spare
-	g.spare = vm.Mapping{}
-	return s.Unmap()
+	return g.trim(0)
+}
+
+// trim leaves n spares.
+func (g *copyGuard) trim(n int) error {
+	var errs []error
+	for len(g.spares) > n {
+		errs = append(errs, g.spares[0].Unmap())
+		g.spares = slices.Delete(g.spares, 0, 1)
+	}
+	return errors.Join(errs...)
 }
 
 func (c *copied) readAt(p []byte, off uint64) error {
@@ -139,11 +160,13 @@ func (c *copied) cost() cost { return cost{pages: c.mem.Size() / pageSize} }
 func (c *copied) close() error {
 	g := c.g
 	g.bytes.Add(-c.mem.Size())
-	old := g.spare
-	if c.mem.Size() < old.Size() {
-		old = c.mem
-	} else {
-		g.spare = c.mem
+	g.spares = append(g.spares, c.mem)
+	if g.open--; g.open == 0 {
+		g.most = 1
 	}
-	return errors.Join(old.Unmap())
+	keep := g.most - g.open
+	if limit := uint64(g.a.opts.MaxPreserved); limit != 0 {
+		keep = min(keep, max(1, int((limit-min(limit, g.bytes.Load()))/c.mem.Size())))
+	}
+	return g.trim(keep)
 }
