@@ -51,8 +51,8 @@ func (h *Handle) AttachParent(parent *Handle, t *Table, pages uint64) (err error
 	return nil
 }
 
-// Synchronize waits until no resolver is left that has begun to look at the parent's
-// Tables before the call. It may run beside resolvers that come in one after the other, so it
+// Synchronize waits until nobody is left who began to bring pages in before the call: what
+// they brought in is in present, and they look at the parent no more. It may run beside resolvers that come in one after the other, so it
 // does not wait until there is none: who comes in after the phase has changed
 // counts elsewhere. (Twice, because one may have read the phase and not counted yet;
 // it has counted, or will see the second change, as with sleepable RCU.)
@@ -61,16 +61,6 @@ func (h *Handle) Synchronize() {
 	for range 2 {
 		waitZero(&im.readers[(add64(&im.phase, 1)-1)&1])
 	}
-}
-
-// isFork: what is missing comes from a snapshot.
-//
-//go:nosplit
-//go:norace
-//go:nocheckptr
-func (r *Range) isFork() bool {
-	im := imageAt(load64(&r.image))
-	return im != nil && im.table != 0
 }
 
 // bringAsOf brings page in from the parent, and the following ones where
@@ -82,10 +72,8 @@ func (r *Range) isFork() bool {
 func (r *Range) bringAsOf(page uint64) (result uint64) {
 	im := imageAt(load64(&r.image))
 	if im == nil {
-		return bringDone // detached since this fault was taken
+		return bringDone
 	}
-	add64(&r.missing, 1)
-	delay(delayMissing)
 	n, faults := r.hinted(page)
 	stop := min(page+min(n, aroundPages), (page>>blockShift+1)<<blockShift, im.pages)
 	b := im.takeBounce()
@@ -94,15 +82,11 @@ func (r *Range) bringAsOf(page uint64) (result uint64) {
 		return bringRetry
 	}
 	buf := im.bounce + b*bounceSize
-	// Counted first; what is read of the parent is read after that.
-	counter := addrOfWord(&im.readers[0]) + load64(&im.phase)&1*8
-	add64(word64(counter), 1)
 	end := page
 	for end < stop && (end == page || r.isMissing(end)) {
 		im.copyAsOf(buf+(end-page)<<pageShift, end)
 		end++
 	}
-	add64(word64(counter), ^uint64(0))
 	r.leaveHint(page, end, n, faults-1) // it was no write fault
 	result = r.copyIn(im, page, end-page, page, buf)
 	or64(&im.free, 1<<b)

@@ -33,6 +33,7 @@ type Config struct {
 	Start    uintptr // address of the reservation, aligned to 2 MiB
 	Size     uint64  // bytes of the reservation, a multiple of 2 MiB
 	MaxSlots uint64  // slots for which address space is reserved
+	Async    bool    // FD has FEATURE_WP_ASYNC, too: only missing faults come here
 }
 
 // Handle is how ordinary code works on a Range. Its methods are for one
@@ -106,6 +107,9 @@ func New(c Config) (_ *Handle, err error) {
 	r.slots, r.links = uint64(h.slots.Addr()), uint64(h.links.Addr())
 	r.bell = uint64(h.bell)
 	r.chunk = c.Chunk
+	if c.Async {
+		r.async = 1
+	}
 	h.r = r
 	if h.entry, err = claimEntry(r.start, c.Size, uint64(h.ctl.Addr()), uint64(sig)); err != nil {
 		return nil, err

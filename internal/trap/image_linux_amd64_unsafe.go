@@ -5,6 +5,7 @@ package trap
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"unsafe"
 
 	"github.com/cowheap/cowheap/internal/block"
@@ -77,11 +78,15 @@ func (h *Handle) AttachImage(c ImageConfig) (err error) {
 }
 
 // ForgetFile says that every page that is not all zero is in: what is missing
-// is zero, and the file, or the parent, is not looked at any more.
+// is zero, and the file, the parent or its slots are not looked at any more.
 func (h *Handle) ForgetFile() {
 	im := h.image.im
 	store64(&im.parent, 0)
+	store64(&im.slots, 0)
 	h.Synchronize()
+	if im.index == 0 {
+		return
+	}
 	for region := range (im.pages + blockPages - 1) >> blockShift {
 		store64(word64(im.index+region*8), 0)
 	}
@@ -105,12 +110,7 @@ func (h *Handle) BringIn(first, n uint64) error {
 	}
 	for p := first; p < first+n; p++ {
 		for tries := 0; h.r.isMissing(p); tries++ {
-			var result, offset uint64
-			if h.r.isFork() {
-				result = h.r.bringAsOf(p)
-			} else {
-				result, offset = h.r.bringIn(p)
-			}
+			result, offset := h.r.bringOne(p)
 			if result == bringAgain && tries > 1000 {
 				return fmt.Errorf("page at arena offset %#x of %s: the kernel refuses to bring it in (no memory?)", p<<pageShift, h.image.path)
 			}
@@ -122,12 +122,107 @@ func (h *Handle) BringIn(first, n uint64) error {
 	return nil
 }
 
+// bringOne is missingFault for ordinary code.
+func (r *Range) bringOne(page uint64) (result, offset uint64) {
+	counter := r.arrive()
+	if counter == 0 {
+		return bringDone, 0
+	}
+	defer add64(word64(counter), ^uint64(0))
+	switch r.origin() {
+	case fromSlots:
+		return r.bringSlots(page), 0
+	case fromParent:
+		return r.bringAsOf(page), 0
+	case fromFile:
+		return r.bringIn(page)
+	}
+	return bringDone, 0
+}
+
+// ReadImage fills p with what stands at off of the image, be it in or not; it brings nothing
+// in. ErrDamaged as BringIn. Any number of goroutines.
+// Preconditions: the pages come from a file, and ForgetFile has not been called.
+func (h *Handle) ReadImage(p []byte, off uint64) error {
+	im := h.image.im
+	for len(p) > 0 {
+		page := off >> pageShift
+		b := im.takeBounce()
+		if b == bounces {
+			runtime.Gosched()
+			continue
+		}
+		n := min((page+aroundPages)<<pageShift&^(bounceSize-1)-off, uint64(len(p)))
+		end := (off + n + pageSize - 1) >> pageShift
+		buf := h.image.bounce.Bytes(b*bounceSize, bounceSize)
+		bad, at := im.readPages(page, end, uint64(vm.AddrOf(buf)))
+		copy(p[:n], buf[off&(pageSize-1):])
+		or64(&im.free, 1<<b)
+		if bad < end {
+			return fmt.Errorf("page at arena offset %#x: %w at offset %#x of %s", bad<<pageShift, ErrDamaged, at, h.image.path)
+		}
+		p, off = p[n:], off+n
+	}
+	return nil
+}
+
+// readPages reads the pages [first, end), which lie in one group of aroundPages, to buf, and
+// checks them.
+// Postconditions: bad is end, or the first page that is damaged, by file offset at.
+func (im *Image) readPages(first, end, buf uint64) (bad, at uint64) {
+	region := first >> blockShift
+	at = load64(word64(im.index + region*8))
+	head := im.headers + region*block.HeaderSize
+	if at != 0 && !im.cacheHeader(region, at, head, buf) {
+		return first, at
+	}
+	for page := first; page < end; {
+		to := buf + (page-first)<<pageShift
+		if at == 0 || !isStored(head, page) {
+			copyPages(to, im.zeros, pageSize)
+			page++
+			continue
+		}
+		stop := page + 1
+		for stop < end && isStored(head, stop) {
+			stop++
+		}
+		offset := at + block.HeaderSize + rank(head, page)<<pageShift
+		got := im.read(to, (stop-page)<<pageShift, offset) >> pageShift
+		for i := range stop - page {
+			if i >= got || !isIntact(head, page+i, to+i<<pageShift) {
+				return page + i, offset + i<<pageShift
+			}
+		}
+		page = stop
+	}
+	return end, 0
+}
+
 // Missing answers the first missing page of [first, first+n), if there is one.
 func (h *Handle) Missing(first, n uint64) (page uint64, ok bool) {
 	for p := first; p < first+n; p++ {
 		if h.r.isMissing(p) {
 			return p, true
 		}
+	}
+	return 0, false
+}
+
+// Brought answers the first page of [first, first+n) that is in, if there is one.
+func (h *Handle) Brought(first, n uint64) (page uint64, ok bool) {
+	im := imageAt(load64(&h.r.image))
+	for p, end := first, first+n; p < end; {
+		if im != nil && p < im.pages {
+			if w := load64(word64(im.present+p>>6<<3)) >> (p & 63); w == 0 {
+				p = min(p&^63+64, im.pages)
+				continue
+			} else if w&1 == 0 {
+				p++
+				continue
+			}
+		}
+		return p, true
 	}
 	return 0, false
 }

@@ -50,6 +50,8 @@ type Range struct {
 	reach   uint64 // pages from 0 on that have been protected; a fault beyond is not ours
 	widened uint64 // statistics: faults that found no mapping left
 
+	async uint64 // 1: the kernel lifts protection by itself, so that only missing faults are ours
+
 	// The pool of slots; one cache line a hot word.
 	slots   uint64 // address of slot 0
 	links   uint64 // address of slot 0's link

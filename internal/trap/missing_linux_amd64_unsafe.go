@@ -38,10 +38,15 @@ type Image struct {
 	pathLen uint64
 
 	// A fork's missing pages come from a snapshot of another Range.
-	parent  uint64    // address of that Range, 0: from the file
-	table   uint64    // address of the snapshot's Table
+	parent uint64 // address of that Range, 0: from the file
+	table  uint64 // address of the snapshot's Table
+
+	// Or they stand in slots that nobody changes.
+	slots  uint64 // address of slot 0; 0: all is zero
+	slotOf uint64 // address of a slot's number for each page, 0: all zero. 0: they come from elsewhere
+
 	phase   uint64    // its lowest bit says which of readers counts who comes next
-	readers [2]uint64 // resolvers that may be looking at parent and table, see Synchronize
+	readers [2]uint64 // those who are bringing pages in, see Synchronize
 }
 
 const (
@@ -128,13 +133,21 @@ func missingFault(entry, info, ctx uint64) uint64 {
 	e := entryAt(entry)
 	r := rangeAt(load64(&e.ctl))
 	page := (load64(word64(info+infoAddr)) - load64(&e.start)) >> pageShift
-	// (Apart, so that their frames do not add up.)
+	counter := r.arrive()
+	if counter == 0 {
+		return faultRetry
+	}
+	// (Apart, and called from here, so that their frames do not add up.)
 	var result, offset uint64
-	if r.isFork() {
+	switch r.origin() {
+	case fromSlots:
+		result = r.bringSlots(page)
+	case fromParent:
 		result = r.bringAsOf(page)
-	} else {
+	case fromFile:
 		result, offset = r.bringIn(page)
 	}
+	add64(word64(counter), ^uint64(0))
 	switch result {
 	case bringFailed:
 		r.lastWords(page, offset)
@@ -145,7 +158,52 @@ func missingFault(entry, info, ctx uint64) uint64 {
 	return faultRetry
 }
 
-// bringIn brings page in, and what stands around it in the file. A fork has bringAsOf.
+// arrive counts somebody who is about to bring pages in; who has answered add64(word64(counter), -1)
+// to it afterwards. What Synchronize waits for lies between. 0: nothing is missing any more.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func (r *Range) arrive() (counter uint64) {
+	im := imageAt(load64(&r.image))
+	if im == nil {
+		return 0 // detached since this fault was taken
+	}
+	add64(&r.missing, 1)
+	counter = addrOfWord(&im.readers[0]) + load64(&im.phase)&1*8
+	add64(word64(counter), 1)
+	delay(delayMissing)
+	return counter
+}
+
+// origin tells where missing pages come from.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func (r *Range) origin() uint64 {
+	im := imageAt(load64(&r.image))
+	switch {
+	case im == nil:
+		return fromNowhere
+	case im.slotOf != 0:
+		return fromSlots
+	case im.table != 0:
+		return fromParent
+	}
+	return fromFile
+}
+
+// What origin answers.
+const (
+	fromNowhere = iota // nothing is missing any more
+	fromFile
+	fromParent
+	fromSlots
+)
+
+// bringIn brings page in from the file, and what stands around it there. It, bringAsOf and
+// bringSlots are called between arrive and its end.
 // Postconditions: bringDone: the page is in. bringFailed: offset is the place in
 // the file that is damaged or cannot be read.
 //
@@ -155,10 +213,8 @@ func missingFault(entry, info, ctx uint64) uint64 {
 func (r *Range) bringIn(page uint64) (result, offset uint64) {
 	im := imageAt(load64(&r.image))
 	if im == nil {
-		return bringDone, 0 // detached since this fault was taken
+		return bringDone, 0
 	}
-	add64(&r.missing, 1)
-	delay(delayMissing)
 	at := load64(word64(im.index + page>>blockShift*8))
 	if at == 0 {
 		first := page &^ (aroundPages - 1)

@@ -157,7 +157,7 @@ func classify(entry, info, ctx uint64) uint64 {
 		}
 		return faultHopeless
 	}
-	if code&codeWrite != 0 && code&codePresent != 0 {
+	if code&codeWrite != 0 && code&codePresent != 0 && load64(&r.async) == 0 {
 		return faultWrite
 	}
 	// A read meets no protection: the page came in meanwhile, or it is
@@ -166,7 +166,7 @@ func classify(entry, info, ctx uint64) uint64 {
 	if !r.readable(page, 1) {
 		return faultHopeless
 	}
-	if code&codeWrite != 0 {
+	if code&codeWrite != 0 && load64(&r.async) == 0 {
 		return faultWrite
 	}
 	return faultRetry
