@@ -3,12 +3,9 @@ package arena
 import (
 	"errors"
 	"fmt"
-	"runtime"
-	"syscall"
 
 	"github.com/cowheap/cowheap/internal/trap"
 	"github.com/cowheap/cowheap/internal/uffd"
-	"github.com/cowheap/cowheap/internal/vm"
 )
 
 func (g *userfault) prepareRead(off, n uint64) error {
@@ -36,39 +33,13 @@ func (g *userfault) prepare(off, n uint64, sure bool) error {
 // them would crash.
 func (g *userfault) bringIn(first, n uint64) error { return corrupt(g.h.BringIn(first, n)) }
 
-// corrupt makes a damaged file an ErrCorrupt.
-func corrupt(err error) error {
-	if errors.Is(err, trap.ErrDamaged) {
-		return fmt.Errorf("%w: %w", ErrCorrupt, err)
-	}
-	return err
-}
-
 // fill copies in unprotected: nobody has a snapshot of an arena that is being restored.
 func (g *userfault) fill(off uint64, src []byte) error {
-	done, err := g.copyIn(off, src, 0)
+	done, err := copyMissing(g.fd, g.a.mem, off, src, 0)
 	if err == nil && done < uint64(len(src)) {
 		return fmt.Errorf("filling at %d: the page is filled already", off+done)
 	}
 	return err
-}
-
-// copyIn is UFFDIO_COPY until all is in or a page is in already; it answers
-// the bytes that it put in.
-func (g *userfault) copyIn(off uint64, src []byte, mode uffd.CopyMode) (done uint64, err error) {
-	for n := uint64(len(src)); done < n; {
-		k, err := g.fd.Copy(g.a.mem.Addr()+uintptr(off+done), vm.AddrOf(src)+uintptr(done), uintptr(n-done), mode)
-		runtime.KeepAlive(src)
-		done += uint64(k)
-		switch {
-		case err == nil, errors.Is(err, syscall.EAGAIN):
-		case errors.Is(err, syscall.EEXIST):
-			return done, nil
-		default:
-			return done, fmt.Errorf("bringing pages in at %d: %w", off+done, err)
-		}
-	}
-	return done, nil
 }
 
 // lazy registers [0, high) for missing faults, as a mapping of its own.
@@ -89,25 +60,7 @@ func (g *userfault) bring(off uint64, src []byte) error {
 	if g.armed == 0 && len(*g.chain.Load()) == 0 {
 		mode = 0
 	}
-	first, n := off/pageSize, uint64(len(src))/pageSize
-	if g.h.Detached() {
-		return nil
-	}
-	for i := uint64(0); i < n; {
-		miss, ok := g.h.Missing(first+i, n-i)
-		if !ok {
-			return nil
-		}
-		i = miss - first
-		done, err := g.copyIn(off+i*pageSize, src[i*pageSize:], mode)
-		if err != nil {
-			return err
-		}
-		// What stopped it is a page that another thread brought in.
-		g.h.MarkPresent(miss, min(done/pageSize+1, n-i))
-		i += done/pageSize + 1
-	}
-	return nil
+	return bringMissing(g.h, g.fd, g.a.mem, off, src, mode)
 }
 
 // complete takes the missing faults away. Unregistering drops every protection,

@@ -41,6 +41,12 @@ import (
 //
 // Beyond High as of the newest snapshot cur is 0.
 //
+// # Missing pages
+//
+// A lazy restore or a fork begins without a copy: cur says elsewhere, which is where the
+// missing pages come from, and so does a delta when such a page has been written. See
+// shadow_incoming_linux.go.
+//
 // # Who may do what
 //
 // Arena.mu is held by all that changes anything. readers is held for reading by
@@ -52,17 +58,19 @@ type shadow struct {
 	pagemap *uffd.Pagemap
 	slots   *slotPool
 
-	armed   uint64     // bytes from 0 on, whole blocks, that were protected
+	armed   uint64     // bytes from 0 on that were protected: whole blocks, or all that came from elsewhere
 	pending [][]placed // oldest first
 	waiting uint64     // slots on these lists that are not in cur, too
 	policy
 	pace
+	incoming
 
 	// readers guards what follows, see above.
 	readers sync.RWMutex
 	newest  *shadowLayer // of those that are open
 	cur     slotTable
 	inCur   uint64 // slots in cur
+	refers  bool   // some entry may say elsewhere
 
 	lists   listPool
 	regions []uffd.PageRegion // for the next scan
@@ -102,7 +110,8 @@ func newShadow(a *Arena) (_ guard, err error) {
 			err = errors.Join(err, g.close())
 		}
 	}()
-	if g.fd, err = uffd.Open(uffd.FeatureWriteProtect | uffd.FeatureWPUnpopulated | uffd.FeatureWPAsync); err != nil {
+	// SIGBUS is for missing pages: of writes the kernel tells nobody.
+	if g.fd, err = uffd.Open(uffd.FeatureWriteProtect | uffd.FeatureWPUnpopulated | uffd.FeatureWPAsync | uffd.FeatureSIGBUS); err != nil {
 		return nil, fmt.Errorf("guard shadow: %w", err)
 	}
 	if g.pagemap, err = uffd.OpenPagemap(); err != nil {
@@ -129,8 +138,16 @@ func (g *shadow) kind() Guard { return GuardShadow }
 
 func (g *shadow) freeze(high func() uint64, hold hold) (frozen, timing, error) {
 	defer g.publishFigures()
+	if g.broken != nil {
+		return nil, timing{}, g.broken
+	}
 	var done passes
 	known := g.armed > 0
+	if g.unscanned {
+		if err := g.armIncoming(&done); err != nil {
+			return nil, timing{}, err
+		}
+	}
 	if g.aheadPays(high()) {
 		if err := g.takeAhead(high, &done); err != nil {
 			return nil, timing{}, err
@@ -193,10 +210,10 @@ func (g *shadow) swap(list []placed) (old []placed) {
 }
 
 func (g *shadow) setCur(page, slot uint32) {
-	if g.cur.slots[page] != 0 {
+	if isSlot(g.cur.slots[page]) {
 		g.inCur--
 	}
-	if slot != 0 {
+	if isSlot(slot) {
 		g.inCur++
 	}
 	g.cur.slots[page] = slot
@@ -233,31 +250,30 @@ func (g *shadow) stats(s *Stats) {
 			s.Dirty += int64((r.End - r.Start) / pageSize)
 		}
 	}
+	if g.missing != nil {
+		s.RestoredPages, s.RestorePages, s.Missing = g.missing.figures()
+	}
 }
 
-// prepareRead, prepareWrite and pin have nothing to do: the kernel resolves writes
-// that system calls make, too.
-func (g *shadow) prepareRead(off, n uint64) error { return nil }
+// prepareRead, prepareWrite and pin have nothing to do but to bring missing pages in: the
+// kernel resolves writes that system calls make, too.
+func (g *shadow) prepareRead(off, n uint64) error {
+	if g.missing == nil {
+		return nil
+	}
+	return g.missing.bringIn(off/pageSize, (off+n+pageSize-1)/pageSize-off/pageSize)
+}
 
-func (g *shadow) prepareWrite(off, n uint64) error { return nil }
+func (g *shadow) prepareWrite(off, n uint64) error { return g.prepareRead(off, n) }
 
-func (g *shadow) pin(off, n uint64) (unpin func(), err error) { return func() {}, nil }
+func (g *shadow) pin(off, n uint64) (unpin func(), err error) {
+	return func() {}, g.prepareRead(off, n)
+}
 
 func (g *shadow) fill(off uint64, src []byte) error {
 	copy(g.a.mem.Bytes(off, uint64(len(src))), src)
 	return nil
 }
-
-func (g *shadow) lazy(uint64, MissingPages) error {
-	return fmt.Errorf("the shadow guard cannot bring pages in as they are touched: %w", ErrNotSupported)
-}
-
-func (g *shadow) bring(uint64, []byte) error { return ErrNotSupported }
-
-func (g *shadow) complete(hold) error { return nil }
-
-// fork: not yet. (The child's cur would begin as a list of pages that stand in f.)
-func (g *shadow) fork(frozen, uint64) error { return ErrNotSupported }
 
 const (
 	// shadowCool is how long no snapshot must have been taken or closed before the memory
@@ -283,6 +299,9 @@ func (g *shadow) close() error {
 	var errs []error
 	if g.timer != nil {
 		g.timer.Stop()
+	}
+	if g.missing != nil {
+		errs = append(errs, g.missing.close()) // after it no resolver uses the descriptor
 	}
 	if g.pagemap != nil {
 		errs = append(errs, g.pagemap.Close())

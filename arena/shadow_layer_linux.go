@@ -22,8 +22,13 @@ type shadowLayer struct {
 // readPages is how many pages are looked up at once.
 const readPages = 256<<10/pageSize + 1
 
-// unknown is no slot.
-const unknown = math.MaxUint32
+// What is no slot; nor is 0, a page of zeros.
+const (
+	unknown   = math.MaxUint32
+	elsewhere = unknown - 1 // the page is what it was when a lazy restore or a fork began
+)
+
+func isSlot(slot uint32) bool { return slot != 0 && slot != elsewhere }
 
 func (l *shadowLayer) readAt(p []byte, off uint64) error {
 	for len(p) > 0 {
@@ -49,15 +54,23 @@ func (l *shadowLayer) readPiece(p []byte, off uint64) error {
 	}
 	l.lookUp(slots, first)
 	for i := 0; i < len(slots); {
-		n := 1
-		for i+n < len(slots) && slots[i] != 0 && slots[i+n] == slots[i]+uint32(n) {
+		n, step := 1, uint32(0)
+		if isSlot(slots[i]) {
+			step = 1
+		}
+		for i+n < len(slots) && slots[i+n] == slots[i]+uint32(n)*step {
 			n++
 		}
 		at := uint64(first)*pageSize + uint64(i)*pageSize
 		from, to := max(at, off), min(at+uint64(n)*pageSize, off+uint64(len(p)))
-		if slots[i] == 0 {
+		switch slots[i] {
+		case 0:
 			clear(p[from-off : to-off])
-		} else {
+		case elsewhere:
+			if err := g.missing.readAt(p[from-off:to-off], from); err != nil {
+				return err
+			}
+		default:
 			copy(p[from-off:to-off], g.slots.bytes(slots[i], uint32(n))[from-at:])
 		}
 		delay()
@@ -88,6 +101,25 @@ func (l *shadowLayer) lookUp(slots []uint32, first uint32) {
 	for i := range slots {
 		if slots[i] == unknown {
 			slots[i] = l.g.cur.slots[first+uint32(i)]
+		}
+	}
+}
+
+// index fills in the slots of all pages as of l, in the time of a copy of cur.
+// Preconditions: as lookUp.
+func (l *shadowLayer) index(slots []uint32) {
+	g := l.g
+	copy(slots, g.cur.slots[:min(uint64(len(slots)), g.cur.committed/4)])
+	for c := g.newest; ; c = c.older { // an older one has the say
+		for _, list := range c.delta.lists {
+			for _, e := range list {
+				if e.page < uint32(len(slots)) {
+					slots[e.page] = e.slot
+				}
+			}
+		}
+		if c == l {
+			return
 		}
 	}
 }
@@ -129,7 +161,7 @@ func (g *shadow) makeRoom(fresh []placed, size uint64) {
 	g.figures.limit.Store(limit * pageSize)
 	more := uint64(0)
 	for _, e := range fresh {
-		if was := g.cur.slots[e.page]; was != 0 && was != e.slot {
+		if was := g.cur.slots[e.page]; isSlot(was) && was != e.slot {
 			more++
 		}
 	}
@@ -180,10 +212,12 @@ func (l *shadowLayer) release(off, n uint64) {}
 func (l *shadowLayer) cost() cost { return cost{pages: l.copied} }
 
 func (l *shadowLayer) close() error {
-	if !l.void.Load() {
-		l.leave()
-		l.g.publishFigures()
-		l.g.timer.Reset(shadowCool)
+	if l.void.Load() {
+		return nil
 	}
-	return nil
+	l.leave()
+	err := l.g.endIncoming()
+	l.g.publishFigures()
+	l.g.timer.Reset(shadowCool)
+	return err
 }

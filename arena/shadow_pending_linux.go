@@ -22,14 +22,14 @@ func (g *shadow) claim(list []placed, first, end uint32) ([]placed, error) {
 		return list, err
 	}
 	for page := first; page < end; {
-		if slot := g.cur.slots[page]; slot != 0 && g.newest == nil {
+		if slot := g.cur.slots[page]; isSlot(slot) && g.newest == nil {
 			list = append(list, placed{page, slot})
 			page++
 			continue
 		}
 		stop := end
 		if g.newest == nil {
-			for stop = page + 1; stop < end && g.cur.slots[stop] == 0; stop++ {
+			for stop = page + 1; stop < end && !isSlot(g.cur.slots[stop]); stop++ {
 			}
 		}
 		for page < stop {
@@ -77,7 +77,7 @@ func (g *shadow) copyOut(list []placed, compare bool, piece, onEach uint64) {
 			for i := range n {
 				now := live[i*pageSize : (i+1)*pageSize]
 				was := g.cur.slots[page+uint32(i)]
-				if was != 0 && bytes.Equal(now, g.slots.bytes(was, 1)) {
+				if isSlot(was) && bytes.Equal(now, g.slots.bytes(was, 1)) {
 					part[i].page |= same
 					continue
 				}

@@ -30,6 +30,9 @@ const (
 // by protection which were written.
 func (g *shadow) adapt(copied, pages uint64, tracked bool) {
 	g.lastDirty = copied
+	if g.high > 0 {
+		return // copying all would bring all in
+	}
 	whole := byComparing
 	if g.roomy(pages) {
 		whole = byCopying

@@ -1,6 +1,7 @@
 package arena
 
 import (
+	"errors"
 	"runtime"
 
 	"github.com/cowheap/cowheap/internal/uffd"
@@ -10,6 +11,9 @@ import (
 // pending, and the pages in the deltas from f's on. Nothing else differs from f.
 func (g *shadow) rollback(f frozen, high uint64) (pages uint64, err error) {
 	defer g.publishFigures()
+	if g.refers {
+		return 0, errors.New("not all of the memory is in: complete the lazy restore, or the fork, first")
+	}
 	l := f.(*shadowLayer)
 	// Without protecting: what is dirty anyway is cheaper to write to.
 	if g.regions, err = g.scanRange(g.regions[:0], g.armed, 0); err != nil {

@@ -88,7 +88,7 @@ func (p *slotPool) grow(want uint64) error {
 
 // share is one more holder of slot.
 func (p *slotPool) share(slot uint32) {
-	if slot == 0 {
+	if !isSlot(slot) {
 		return
 	}
 	if p.shared == nil {
@@ -99,7 +99,7 @@ func (p *slotPool) share(slot uint32) {
 
 // give is one holder less.
 func (p *slotPool) give(slot uint32) {
-	if slot == 0 {
+	if !isSlot(slot) {
 		return
 	}
 	if n := p.shared[slot]; n > 0 {

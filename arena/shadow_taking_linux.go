@@ -63,7 +63,7 @@ func (g *shadow) aheadPays(high uint64) bool {
 // takeAhead copies what is dirty while writers go on.
 func (g *shadow) takeAhead(high func() uint64, done *passes) error {
 	began := time.Now()
-	defer func() { done.arming = time.Since(began) }()
+	defer func() { done.arming += time.Since(began) }()
 	old := g.armed > 0
 	for g.wholeBlocks(high()) > g.armed {
 		n, err := g.takeNew(high)
@@ -137,6 +137,9 @@ func (g *shadow) takeNew(high func() uint64) (pages uint64, err error) {
 func (g *shadow) takeRange(from, end uint64) (pages uint64, err error) {
 	first, stop := uint32(from/pageSize), uint32((end+pageSize-1)/pageSize)
 	list, err := g.claim(g.lists.get(), first, stop)
+	if err == nil {
+		err = g.bringList(list)
+	}
 	if err != nil {
 		g.lose(list)
 		return 0, err
@@ -163,20 +166,30 @@ func (g *shadow) takeWritten() (pages uint64, err error) {
 	g.lastScan = from
 	g.regions, err = g.scanRange(g.regions[:0], g.armed, uffd.ScanProtect)
 	g.scanning = time.Since(from)
+	if err != nil {
+		g.lose(nil)
+		return 0, err
+	}
+	return g.takeRegions()
+}
+
+// takeRegions copies the pages of regions, which were protected.
+func (g *shadow) takeRegions() (pages uint64, err error) {
 	list := g.lists.get()
-	if err == nil {
-		for _, r := range g.regions {
-			base := uint64(g.a.mem.Addr())
-			if list, err = g.claim(list, uint32((r.Start-base)/pageSize), uint32((r.End-base)/pageSize)); err != nil {
-				break
-			}
+	for _, r := range g.regions {
+		base := uint64(g.a.mem.Addr())
+		if list, err = g.claim(list, uint32((r.Start-base)/pageSize), uint32((r.End-base)/pageSize)); err != nil {
+			break
 		}
+	}
+	if err == nil {
+		err = g.bringList(list)
 	}
 	if err != nil {
 		g.lose(list)
 		return 0, err
 	}
-	from = time.Now()
+	from := time.Now()
 	g.copyOut(list, false, copyPages, copyOnEach)
 	learn(&g.pageNs, from, len(list))
 	g.pend(list)
