@@ -200,12 +200,13 @@ func (g *shadow) audit() error {
 		}
 		return nil
 	}
-	inCur := uint64(0)
+	inCur, refers := uint64(0), false
 	for _, slot := range g.cur.slots[:min(uint64(len(g.cur.slots)), g.cur.committed/4)] {
-		if slot != 0 {
+		if isSlot(slot) {
 			held[slot]++
 			inCur++
 		}
+		refers = refers || slot == elsewhere
 	}
 	for c := g.newest; c != nil; c = c.older {
 		for _, list := range c.delta.lists {
@@ -214,9 +215,14 @@ func (g *shadow) audit() error {
 			}
 			for _, e := range list {
 				held[e.slot]++
+				refers = refers || e.slot == elsewhere
 			}
 		}
 	}
+	if refers && !g.refers {
+		return errors.New("something is still elsewhere")
+	}
+	delete(held, elsewhere)
 	waiting := uint64(0)
 	for _, list := range g.pending {
 		if err := ordered(list); err != nil {
