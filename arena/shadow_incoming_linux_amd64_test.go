@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -312,14 +313,23 @@ func TestShadowFirstSnapshotOfAForkWhileWritersBringIn(t *testing.T) {
 		var stop atomic.Bool
 		var writers sync.WaitGroup
 		var written atomic.Int64
+		// All in one order: a reader brings a page in that somebody writes as soon as it is there.
+		b := a.mem.Bytes(0, uint64(len(base)))
+		sum := 0
 		for k := range 3 {
 			writers.Go(func() {
-				rng := rand.New(rand.NewPCG(uint64(round), uint64(k)))
+				rng := rand.New(rand.NewPCG(uint64(round), 0))
 				for !stop.Load() {
+					at := (len(base)/pageSize-1-rng.IntN(600))*pageSize + rng.IntN(pageSize/4)*4 + k
+					if rng.IntN(50) == 0 {
+						runtime.Gosched()
+					}
+					if k == 0 {
+						sum += int(b[at])
+						continue
+					}
 					gate.RLock()
-					page := len(base)/pageSize - 1 - (rng.IntN(200)*3 + k) // each has its own
-					at := page*pageSize + rng.IntN(pageSize)
-					a.mem.Bytes(0, uint64(len(base)))[at]++
+					b[at]++
 					mirror[at]++
 					gate.RUnlock()
 					written.Add(1)
@@ -327,6 +337,7 @@ func TestShadowFirstSnapshotOfAForkWhileWritersBringIn(t *testing.T) {
 			})
 		}
 		for written.Load() < int64(round) {
+			runtime.Gosched()
 		}
 		for range 3 {
 			s := snapshot(t, a)

@@ -382,6 +382,7 @@ func isIntact(head, page, buf uint64) bool {
 //go:nocheckptr
 func (r *Range) copyIn(im *Image, first, n, page, src uint64) (result uint64) {
 	done := r.copyPagesIn(first, n, src)
+	delay(delayMissing) // in, and not in present yet
 	if done <= n && done > 0 {
 		im.markPresent(first, done)
 	}
