@@ -142,9 +142,19 @@ func TestStreamStopsAtTheEnd(t *testing.T) {
 	})
 }
 
-func lazily(t testing.TB, im *checkpoint.Image, prefetch bool) (*arena.Arena, *Lazy) {
+// eachLazyGuard is eachGuard for those that bring pages in as they are touched.
+func eachLazyGuard(t *testing.T, test func(t *testing.T, g arena.Guard)) {
+	eachGuard(t, func(t *testing.T, g arena.Guard) {
+		if g != arena.GuardUserfault && g != arena.GuardShadow {
+			t.Skip("reads everything first")
+		}
+		test(t, g)
+	})
+}
+
+func lazily(t testing.TB, im *checkpoint.Image, g arena.Guard, prefetch bool) (*arena.Arena, *Lazy) {
 	t.Helper()
-	o := Options{Arena: arena.Options{Guard: arena.GuardUserfault, MaxSize: 64 << 20}}
+	o := Options{Arena: arena.Options{Guard: g, MaxSize: 64 << 20}}
 	a, l, err := OpenLazy(im, o)
 	if err != nil {
 		if errors.Is(err, errors.ErrUnsupported) {
@@ -165,108 +175,112 @@ func lazily(t testing.TB, im *checkpoint.Image, prefetch bool) (*arena.Arena, *L
 }
 
 func TestLazyIsWhatWasSaved(t *testing.T) {
-	for name, touch := range map[string]func(a *arena.Arena, l *Lazy, want []byte) bool{
-		"compared in order": func(a *arena.Arena, l *Lazy, want []byte) bool { return bytes.Equal(bytesOf(a), want) },
-		"touched at random by many": func(a *arena.Arena, l *Lazy, want []byte) bool {
-			b, ok := bytesOf(a), atomic.Bool{}
-			ok.Store(true)
-			var wg sync.WaitGroup
-			for w := range 4 {
-				wg.Go(func() {
-					for _, p := range rand.New(rand.NewPCG(uint64(w), 1)).Perm(len(b) / 4096) {
-						if b[p*4096+w] != want[p*4096+w] {
-							ok.Store(false)
+	eachLazyGuard(t, func(t *testing.T, g arena.Guard) {
+		for name, touch := range map[string]func(a *arena.Arena, l *Lazy, want []byte) bool{
+			"compared in order": func(a *arena.Arena, l *Lazy, want []byte) bool { return bytes.Equal(bytesOf(a), want) },
+			"touched at random by many": func(a *arena.Arena, l *Lazy, want []byte) bool {
+				b, ok := bytesOf(a), atomic.Bool{}
+				ok.Store(true)
+				var wg sync.WaitGroup
+				for w := range 4 {
+					wg.Go(func() {
+						for _, p := range rand.New(rand.NewPCG(uint64(w), 1)).Perm(len(b) / 4096) {
+							if b[p*4096+w] != want[p*4096+w] {
+								ok.Store(false)
+							}
 						}
+					})
+				}
+				wg.Wait()
+				return ok.Load() && bytes.Equal(b, want)
+			},
+			"populated": func(a *arena.Arena, l *Lazy, want []byte) bool {
+				err := l.Populate(context.Background())
+				s := a.Stats()
+				return err == nil && s.RestoredPages == s.RestorePages && bytes.Equal(bytesOf(a), want)
+			},
+			"populated while touched": func(a *arena.Arena, l *Lazy, want []byte) bool {
+				var err error
+				var wg sync.WaitGroup
+				wg.Go(func() { err = l.Populate(context.Background()) })
+				same := bytes.Equal(bytesOf(a), want)
+				wg.Wait()
+				return err == nil && same && bytes.Equal(bytesOf(a), want)
+			},
+		} {
+			for _, prefetch := range []bool{false, true} {
+				t.Run(name, func(t *testing.T) {
+					src, want := source(t, arena.GuardAuto)
+					a, l := lazily(t, saved(t, src), g, prefetch)
+					if !touch(a, l, want) {
+						t.Error("the restored bytes differ")
+					}
+					healthy(t, a)
+					if err := l.Err(); err != nil {
+						t.Error(err)
 					}
 				})
 			}
-			wg.Wait()
-			return ok.Load() && bytes.Equal(b, want)
-		},
-		"populated": func(a *arena.Arena, l *Lazy, want []byte) bool {
-			err := l.Populate(context.Background())
-			s := a.Stats()
-			return err == nil && s.RestoredPages == s.RestorePages && bytes.Equal(bytesOf(a), want)
-		},
-		"populated while touched": func(a *arena.Arena, l *Lazy, want []byte) bool {
-			var err error
-			var wg sync.WaitGroup
-			wg.Go(func() { err = l.Populate(context.Background()) })
-			same := bytes.Equal(bytesOf(a), want)
-			wg.Wait()
-			return err == nil && same && bytes.Equal(bytesOf(a), want)
-		},
-	} {
-		for _, prefetch := range []bool{false, true} {
-			t.Run(name, func(t *testing.T) {
-				src, want := source(t, arena.GuardAuto)
-				a, l := lazily(t, saved(t, src), prefetch)
-				if !touch(a, l, want) {
-					t.Error("the restored bytes differ")
-				}
-				healthy(t, a)
-				if err := l.Err(); err != nil {
-					t.Error(err)
-				}
-			})
 		}
-	}
+	})
 }
 
 // A snapshot may be taken before the restore is finished, and shows the bytes
 // of its instant whatever comes in and is written afterwards.
 func TestSnapshotOfALazyArena(t *testing.T) {
-	for seed := range uint64(10) {
-		src, want := source(t, arena.GuardAuto)
-		a, l := lazily(t, saved(t, src), seed%2 != 0)
-		rng := rand.New(rand.NewPCG(seed, 3))
-		b := bytesOf(a)
-		write := func(n int) {
-			for range n {
-				i := len(b)/2 + rng.IntN(len(b)/2)
-				b[i]++
-				want[i]++
-			}
-		}
-		write(50)
-		s, err := a.Snapshot()
-		if err != nil {
-			t.Fatal(err)
-		}
-		asOf := bytes.Clone(want)
-		write(500)
-		var wg sync.WaitGroup
-		if seed%3 == 0 {
-			wg.Go(func() {
-				if err := l.Populate(t.Context()); err != nil {
-					t.Error(err)
+	eachLazyGuard(t, func(t *testing.T, g arena.Guard) {
+		for seed := range uint64(10) {
+			src, want := source(t, g)
+			a, l := lazily(t, saved(t, src), g, seed%2 != 0)
+			rng := rand.New(rand.NewPCG(seed, 3))
+			b := bytesOf(a)
+			write := func(n int) {
+				for range n {
+					i := len(b)/2 + rng.IntN(len(b)/2)
+					b[i]++
+					want[i]++
 				}
-			})
+			}
+			write(50)
+			s, err := a.Snapshot()
+			if err != nil {
+				t.Fatal(err)
+			}
+			asOf := bytes.Clone(want)
+			write(500)
+			var wg sync.WaitGroup
+			if seed%3 == 0 {
+				wg.Go(func() {
+					if err := l.Populate(t.Context()); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			write(500)
+			got := make([]byte, s.Size())
+			if _, err := s.ReadAt(got, 0); err != nil {
+				t.Fatal(err)
+			}
+			wg.Wait()
+			if !bytes.Equal(got, asOf) {
+				t.Errorf("seed %d: the snapshot differs", seed)
+			}
+			if !bytes.Equal(b, want) {
+				t.Errorf("seed %d: the arena differs", seed)
+			}
+			s.Close()
+			s, err = a.Snapshot()
+			if err != nil {
+				t.Fatal(err)
+			}
+			copy(asOf, want)
+			write(300)
+			if _, err := s.ReadAt(got, 0); err != nil || !bytes.Equal(got, asOf) {
+				t.Errorf("seed %d: the second snapshot differs (%v)", seed, err)
+			}
+			s.Close()
 		}
-		write(500)
-		got := make([]byte, s.Size())
-		if _, err := s.ReadAt(got, 0); err != nil {
-			t.Fatal(err)
-		}
-		wg.Wait()
-		if !bytes.Equal(got, asOf) {
-			t.Errorf("seed %d: the snapshot differs", seed)
-		}
-		if !bytes.Equal(b, want) {
-			t.Errorf("seed %d: the arena differs", seed)
-		}
-		s.Close()
-		s, err = a.Snapshot()
-		if err != nil {
-			t.Fatal(err)
-		}
-		copy(asOf, want)
-		write(300)
-		if _, err := s.ReadAt(got, 0); err != nil || !bytes.Equal(got, asOf) {
-			t.Errorf("seed %d: the second snapshot differs (%v)", seed, err)
-		}
-		s.Close()
-	}
+	})
 }
 
 func TestDamagedFile(t *testing.T) {
@@ -291,11 +305,11 @@ func TestDamagedFile(t *testing.T) {
 		if _, err := Eager(t.Context(), im, Options{Arena: arena.Options{Guard: g, MaxSize: 64 << 20}}); !errors.Is(err, checkpoint.ErrCorrupt) {
 			t.Errorf("eager: %v, want ErrCorrupt", err)
 		}
-		if g != arena.GuardUserfault {
+		if g != arena.GuardUserfault && g != arena.GuardShadow {
 			im.Close()
 			return
 		}
-		b, l := lazily(t, im, false)
+		b, l := lazily(t, im, g, false)
 		if err := l.Populate(t.Context()); !errors.Is(err, checkpoint.ErrCorrupt) {
 			t.Errorf("populate: %v, want ErrCorrupt", err)
 		}
@@ -330,49 +344,57 @@ func TestTooSmallAndCancelled(t *testing.T) {
 }
 
 func TestReleasedPagesThatWereMissingCanBePinned(t *testing.T) {
-	src, _ := source(t, arena.GuardAuto)
-	a, _ := lazily(t, saved(t, src), false)
-	s, err := a.Snapshot()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	s.Release(0, s.Size())
-	f, err := os.Open("/dev/zero")
-	if err != nil {
-		t.Skip(err)
-	}
-	defer f.Close()
-	const off = 2 << 20
-	unpin, err := a.Pin(off, 4096)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unpin()
-	if _, err := f.Read(bytesOf(a)[off : off+4096]); err != nil {
-		t.Errorf("reading into a pinned page: %v", err)
-	}
+	eachLazyGuard(t, func(t *testing.T, g arena.Guard) {
+		src, _ := source(t, arena.GuardAuto)
+		a, _ := lazily(t, saved(t, src), g, false)
+		s, err := a.Snapshot()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		s.Release(0, s.Size())
+		f, err := os.Open("/dev/zero")
+		if err != nil {
+			t.Skip(err)
+		}
+		defer f.Close()
+		const off = 2 << 20
+		unpin, err := a.Pin(off, 4096)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer unpin()
+		if _, err := f.Read(bytesOf(a)[off : off+4096]); err != nil {
+			t.Errorf("reading into a pinned page: %v", err)
+		}
+	})
 }
 
 func TestAfterPopulateTheFileIsNotNeeded(t *testing.T) {
-	src, want := source(t, arena.GuardAuto)
-	im := saved(t, src)
-	path := im.Info().Path
-	a, l := lazily(t, im, false)
-	s, err := a.Snapshot() // in the way of unregistering
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := l.Populate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Truncate(path, 0); err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(bytesOf(a), want) {
-		t.Error("the restored bytes differ")
-	}
-	s.Close()
+	eachLazyGuard(t, func(t *testing.T, g arena.Guard) {
+		src, want := source(t, arena.GuardAuto)
+		im := saved(t, src)
+		path := im.Info().Path
+		a, l := lazily(t, im, g, false)
+		s, err := a.Snapshot() // in the way of unregistering
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Populate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Truncate(path, 0); err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(bytesOf(a), want) {
+			t.Error("the restored bytes differ")
+		}
+		got := make([]byte, s.Size())
+		if _, err := s.ReadAt(got, 0); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("the snapshot differs (%v)", err)
+		}
+		s.Close()
+	})
 }
 
 func TestCheckpointLargerThanItsArenaIsRefused(t *testing.T) {
@@ -397,52 +419,56 @@ func (s sized) Size() int64                             { return int64(len(s)) }
 func (s sized) ReadAt(p []byte, off int64) (int, error) { return bytes.NewReader(s).ReadAt(p, off) }
 
 func TestArenaKeepsItsFileOpen(t *testing.T) {
-	src, want := source(t, arena.GuardAuto)
-	// Neither the image nor the Lazy can be reached any more.
-	a, err := func() (*arena.Arena, error) {
-		a, _, err := OpenLazy(saved(t, src), Options{Arena: arena.Options{Guard: arena.GuardUserfault, MaxSize: 64 << 20}})
-		return a, err
-	}()
-	if err != nil {
-		t.Skip(err)
-	}
-	for range 3 {
-		runtime.GC()
-		time.Sleep(5 * time.Millisecond) // the cleanups run by themselves
-	}
-	if !bytes.Equal(bytesOf(a), want) {
-		t.Error("the restored bytes differ")
-	}
-	a.Close()
+	eachLazyGuard(t, func(t *testing.T, g arena.Guard) {
+		src, want := source(t, arena.GuardAuto)
+		// Neither the image nor the Lazy can be reached any more.
+		a, err := func() (*arena.Arena, error) {
+			a, _, err := OpenLazy(saved(t, src), Options{Arena: arena.Options{Guard: g, MaxSize: 64 << 20}})
+			return a, err
+		}()
+		if err != nil {
+			t.Skip(err)
+		}
+		for range 3 {
+			runtime.GC()
+			time.Sleep(5 * time.Millisecond) // the cleanups run by themselves
+		}
+		if !bytes.Equal(bytesOf(a), want) {
+			t.Error("the restored bytes differ")
+		}
+		a.Close()
+	})
 }
 
 func TestProgressIsToldByOneAtATime(t *testing.T) {
-	src, _ := source(t, arena.GuardAuto)
-	var inside, most atomic.Int32
-	a, l, err := OpenLazy(saved(t, src), Options{Arena: arena.Options{Guard: arena.GuardUserfault, MaxSize: 64 << 20},
-		Progress: func(done, total int64) {
-			most.Store(max(most.Load(), inside.Add(1)))
-			time.Sleep(100 * time.Microsecond)
-			inside.Add(-1)
-		}})
-	if err != nil {
-		t.Skip(err)
-	}
-	l.Prefetch()
-	var wg sync.WaitGroup
-	for range 3 {
-		wg.Go(func() {
-			if err := l.Populate(context.Background()); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	wg.Wait()
-	if n := most.Load(); n > 1 {
-		t.Errorf("%d at a time", n)
-	}
-	a.Close()
-	l.Close()
+	eachLazyGuard(t, func(t *testing.T, g arena.Guard) {
+		src, _ := source(t, arena.GuardAuto)
+		var inside, most atomic.Int32
+		a, l, err := OpenLazy(saved(t, src), Options{Arena: arena.Options{Guard: g, MaxSize: 64 << 20},
+			Progress: func(done, total int64) {
+				most.Store(max(most.Load(), inside.Add(1)))
+				time.Sleep(100 * time.Microsecond)
+				inside.Add(-1)
+			}})
+		if err != nil {
+			t.Skip(err)
+		}
+		l.Prefetch()
+		var wg sync.WaitGroup
+		for range 3 {
+			wg.Go(func() {
+				if err := l.Populate(context.Background()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if n := most.Load(); n > 1 {
+			t.Errorf("%d at a time", n)
+		}
+		a.Close()
+		l.Close()
+	})
 }
 
 func TestFileCutShortDuringARestoreIsAnError(t *testing.T) {
