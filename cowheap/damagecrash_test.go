@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/cowheap/cowheap/arena"
 )
 
 // touches are ways in which a program meets a damaged page of its heap.
@@ -22,11 +24,15 @@ var touches = map[string]func(p *big, at int){
 // in the file any more, ends the program. What it says names file and offset,
 // and the trace is that of any fault.
 func TestDamagedLazyPageCrashes(t *testing.T) {
-	o := lazyOptions(t)
 	if touch := childTask(); touch != "" {
-		touchDamage(t, o, touch)
+		g := have[arena.Guard](t)(arena.ParseGuard(os.Getenv("DAMAGED_GUARD")))
+		touchDamage(t, lazyOptions(t, g), touch)
 		return
 	}
+	eachLazyGuard(t, damagedLazyPageCrashes)
+}
+
+func damagedLazyPageCrashes(t *testing.T, o *Options) {
 	for _, page := range []int{300, 700} { // in the first block and in the second
 		for _, damage := range []string{"page", "header", "cut"} {
 			if damage == "header" && page < 512 {
@@ -36,7 +42,7 @@ func TestDamagedLazyPageCrashes(t *testing.T) {
 				t.Run(fmt.Sprint(damage, " ", touch, " ", page), func(t *testing.T) {
 					_, path := bigCheckpoint(t)
 					at, blockAt := placeOf(t, path, page)
-					cmd := child(t, touch, "DAMAGED_PATH="+path, fmt.Sprint("DAMAGED_PAGE=", page))
+					cmd := child(t, touch, "DAMAGED_PATH="+path, "DAMAGED_GUARD="+o.Guard.String(), fmt.Sprint("DAMAGED_PAGE=", page))
 					switch damage {
 					case "page":
 						overwrite(t, path, at+100)

@@ -17,14 +17,23 @@ import (
 
 // lazyOptions are those of a heap that reads a page when it is touched, and not
 // before.
-func lazyOptions(t testing.TB) *Options {
+func lazyOptions(t testing.TB, g arena.Guard) *Options {
 	t.Helper()
 	for _, p := range arena.Probe() {
-		if p.Guard == arena.GuardUserfault && p.Err != nil {
+		if p.Guard == g && p.Err != nil {
 			t.Skip(p.Err)
 		}
 	}
-	return &Options{Guard: arena.GuardUserfault, Lazy: true, NoPrefetch: true}
+	return &Options{Guard: g, Lazy: true, NoPrefetch: true}
+}
+
+// lazyGuards are those that can.
+var lazyGuards = []arena.Guard{arena.GuardUserfault, arena.GuardShadow}
+
+func eachLazyGuard(t *testing.T, test func(t *testing.T, o *Options)) {
+	for _, g := range lazyGuards {
+		t.Run(g.String(), func(t *testing.T) { test(t, lazyOptions(t, g)) })
+	}
 }
 
 // lazily: either Open notices, or everything that reads the page without
@@ -52,81 +61,84 @@ func (d *damagedDir) lazily(o *Options) (err error) {
 }
 
 func TestDamagedCheckpointOpenedLazily(t *testing.T) {
-	o := lazyOptions(t)
-	open := func(d *damagedDir, _ []byte) error { return d.lazily(o) }
-	t.Run("cut", func(t *testing.T) { newDamagedDir(t).cut(t, open) })
-	t.Run("flipped", func(t *testing.T) {
-		newDamagedDir(t).flip(t, open)
+	eachLazyGuard(t, func(t *testing.T, o *Options) {
+		open := func(d *damagedDir, _ []byte) error { return d.lazily(o) }
+		t.Run("cut", func(t *testing.T) { newDamagedDir(t).cut(t, open) })
+		t.Run("flipped", func(t *testing.T) {
+			newDamagedDir(t).flip(t, open)
+		})
 	})
 }
 
 // Damage that Open meets makes it fall back, as an eager one does.
 func TestLazyOpenFallsBack(t *testing.T) {
-	o := lazyOptions(t)
-	d := newDamagedDir(t)
-	h := have[*Heap](t)(Open(d.dir, nil))
-	newest := have[checkpoint.Info](t)(h.Checkpoint(t.Context()))
-	closing(t, h)
-	b := have[[]byte](t)(os.ReadFile(newest.Path))
-	for at := 0; at < len(b); at += 1024 {
-		b[at] ^= 1
-		if err := os.WriteFile(newest.Path, b, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		b[at] ^= 1
-		h, err := Open(d.dir, o)
-		if err != nil {
-			t.Fatalf("byte %d: %v", at, err)
-		}
-		info, skipped := h.Origin()
-		switch fell := info.Path != newest.Path; {
-		case fell && (info.Path != d.f.Name() || len(skipped) != 1 || !errors.Is(skipped[0], ErrCorrupt)):
-			t.Errorf("byte %d: opened %s, skipped %v", at, info.Path, skipped)
-		case fell:
-			if err := h.View(func(m *Mem) error {
-				if r, err := Root[uint64](m, "root"); err != nil || *r.Ptr(m) != 7 {
-					return fmt.Errorf("root: %v", err)
-				}
-				return nil
-			}); err != nil {
-				t.Errorf("byte %d: %v", at, err)
-			}
-		case len(skipped) > 0 || at < 3*4096: // header, header of the block, page 0
-			t.Errorf("byte %d: opened the damaged %s, skipped %v", at, info.Path, skipped)
-		}
+	eachLazyGuard(t, func(t *testing.T, o *Options) {
+		d := newDamagedDir(t)
+		h := have[*Heap](t)(Open(d.dir, nil))
+		newest := have[checkpoint.Info](t)(h.Checkpoint(t.Context()))
 		closing(t, h)
-	}
+		b := have[[]byte](t)(os.ReadFile(newest.Path))
+		for at := 0; at < len(b); at += 1024 {
+			b[at] ^= 1
+			if err := os.WriteFile(newest.Path, b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			b[at] ^= 1
+			h, err := Open(d.dir, o)
+			if err != nil {
+				t.Fatalf("byte %d: %v", at, err)
+			}
+			info, skipped := h.Origin()
+			switch fell := info.Path != newest.Path; {
+			case fell && (info.Path != d.f.Name() || len(skipped) != 1 || !errors.Is(skipped[0], ErrCorrupt)):
+				t.Errorf("byte %d: opened %s, skipped %v", at, info.Path, skipped)
+			case fell:
+				if err := h.View(func(m *Mem) error {
+					if r, err := Root[uint64](m, "root"); err != nil || *r.Ptr(m) != 7 {
+						return fmt.Errorf("root: %v", err)
+					}
+					return nil
+				}); err != nil {
+					t.Errorf("byte %d: %v", at, err)
+				}
+			case len(skipped) > 0 || at < 3*4096: // header, header of the block, page 0
+				t.Errorf("byte %d: opened the damaged %s, skipped %v", at, info.Path, skipped)
+			}
+			closing(t, h)
+		}
+	})
 }
 
 // The program goes on after the prefetch met a damaged page that nobody touches.
 func TestPrefetchReportsDamage(t *testing.T) {
-	o := lazyOptions(t)
-	o.NoPrefetch = false
-	dir, path := bigCheckpoint(t)
-	at, _ := placeOf(t, path, bigPages-1)
-	overwrite(t, path, at)
-	h := have[*Heap](t)(Open(dir, o))
-	defer closing(t, h)
-	for start := time.Now(); h.Stats().RestoreErr == nil; runtime.Gosched() {
-		if time.Since(start) > time.Minute {
-			t.Fatal("the prefetch reports nothing")
+	eachLazyGuard(t, func(t *testing.T, o *Options) {
+		o.NoPrefetch = false
+		dir, path := bigCheckpoint(t)
+		at, _ := placeOf(t, path, bigPages-1)
+		overwrite(t, path, at)
+		h := have[*Heap](t)(Open(dir, o))
+		defer closing(t, h)
+		for start := time.Now(); h.Stats().RestoreErr == nil; runtime.Gosched() {
+			if time.Since(start) > time.Minute {
+				t.Fatal("the prefetch reports nothing")
+			}
 		}
-	}
-	if err := h.Stats().RestoreErr; !errors.Is(err, ErrCorrupt) {
-		t.Errorf("RestoreErr: %v, want ErrCorrupt", err)
-	}
-	if err := h.Populate(t.Context()); !isDamage(err) {
-		t.Errorf("Populate: %v, want ErrCorrupt", err)
-	}
-	if err := h.Update(func(m *Mem) error {
-		r, err := Root[big](m, "big")
-		if err == nil && r.Ptr(m)[0] != 1 {
-			err = errors.New("the first byte is wrong")
+		if err := h.Stats().RestoreErr; !errors.Is(err, ErrCorrupt) {
+			t.Errorf("RestoreErr: %v, want ErrCorrupt", err)
 		}
-		return err
-	}); err != nil {
-		t.Error(err)
-	}
+		if err := h.Populate(t.Context()); !isDamage(err) {
+			t.Errorf("Populate: %v, want ErrCorrupt", err)
+		}
+		if err := h.Update(func(m *Mem) error {
+			r, err := Root[big](m, "big")
+			if err == nil && r.Ptr(m)[0] != 1 {
+				err = errors.New("the first byte is wrong")
+			}
+			return err
+		}); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // big is a root in several blocks of a checkpoint. Each page starts with 1.

@@ -112,7 +112,7 @@ func (hm *heapModel) options(t *rapid.T) Options {
 		Guard: hm.guard, MaxSize: modelMaxSize, Keep: hm.keep,
 		MaxPreserved: rapid.SampledFrom(bounds).Draw(t, "MaxPreserved"),
 		FaultPages:   rapid.SampledFrom([]int{0, 0, 1, 16, 512}).Draw(t, "FaultPages"),
-		Lazy:         hm.guard == arena.GuardUserfault && rapid.Bool().Draw(t, "Lazy"),
+		Lazy:         slices.Contains(lazyGuards, hm.guard) && rapid.Bool().Draw(t, "Lazy"),
 		NoPrefetch:   rapid.Bool().Draw(t, "NoPrefetch"),
 		HugePages:    rapid.IntRange(0, 3).Draw(t, "HugePages") == 0,
 		Track:        rapid.Bool().Draw(t, "Track"),

@@ -25,7 +25,7 @@ func TestPointInTime(t *testing.T) {
 	if childTask() != "" {
 		// The parts of a child are not parallel: each wants the processors.
 		t.Run("transfers", func(t *testing.T) { eachHeapGuard(t, transfersAddUpArmed) })
-		t.Run("lazy reads", lazyReadsAreRight)
+		t.Run("lazy reads", func(t *testing.T) { eachLazyGuard(t, lazyReadsAreRight) })
 		return
 	}
 	for _, user := range []string{"same user", "nobody"} {

@@ -113,8 +113,7 @@ func fillLibrary(t testing.TB, dir string) (text []byte, root Ref[library]) {
 
 // lazyReadsAreRight opens a library lazily, again and again. While its pages come
 // in, by readers, by a writer and by the prefetch, snapshots are taken.
-func lazyReadsAreRight(t *testing.T) {
-	o := lazyOptions(t)
+func lazyReadsAreRight(t *testing.T, o *Options) {
 	dir := memoryDir(t)
 	text, root := fillLibrary(t, dir)
 	rng := rand.New(rand.NewPCG(3, 3))
