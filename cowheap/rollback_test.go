@@ -121,3 +121,71 @@ func TestForkGoesItsOwnWay(t *testing.T) {
 		}
 	})
 }
+
+// grow makes a heap larger than the smallest there is.
+func grow(m *Mem) error {
+	_, err := Alloc[[3 << 20]byte](m)
+	return err
+}
+
+// What cannot be, changes nothing and hangs nowhere.
+func TestRollbackAndForkMisused(t *testing.T) {
+	onGuards(t, func(t *testing.T, guard arena.Guard) {
+		o := &Options{Guard: guard, MaxSize: 64 << 20}
+		h, other := have[*Heap](t)(New(o)), have[*Heap](t)(New(o))
+		defer closing(t, other)
+		set(t, h, 7, 1)
+		if err := h.Update(grow); err != nil {
+			t.Fatal(err)
+		}
+		s, foreign := have[*Snapshot](t)(h.Snapshot()), have[*Snapshot](t)(other.Snapshot())
+		is := func(what string, err, want error) {
+			t.Helper()
+			if !errors.Is(err, want) {
+				t.Errorf("%s: %v, want %v", what, err, want)
+			}
+		}
+		forkErr := func(s *Snapshot, o *Options) error {
+			f, err := s.Fork(o)
+			if err == nil {
+				t.Error("there is a fork")
+				closing(t, f)
+			}
+			return err
+		}
+		for _, in := range []func(func(*Mem) error) error{h.Update, h.View} {
+			if err := in(func(*Mem) error {
+				is("rollback inside", h.Rollback(s), ErrNested)
+				is("fork inside", forkErr(s, nil), ErrNested)
+				return nil
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		is("a foreign snapshot", h.Rollback(foreign), ErrForeign)
+		is("a fork too small", forkErr(s, &Options{Guard: guard, MaxSize: 2 << 20}), ErrFull)
+		f := have[*Heap](t)(s.Fork(nil))
+		is("the parent's snapshot", f.Rollback(s), ErrForeign)
+		mine := have[*Snapshot](t)(f.Snapshot())
+		set(t, f, 7, 2)
+		closing(t, h)
+		is("a closed heap", h.Rollback(s), ErrClosed)
+		is("a snapshot of a closed heap", forkErr(s, nil), ErrClosed)
+		// The fork's parent is closed: it is completed from what the parent has left.
+		ff := have[*Heap](t)(mine.Fork(nil))
+		if err := f.Rollback(mine); err != nil {
+			t.Fatal(err)
+		}
+		closing(t, foreign)
+		is("a closed snapshot", other.Rollback(foreign), ErrClosed)
+		if v := get(t, f, 7); v != 1 {
+			t.Errorf("the fork has %d after its rollback", v)
+		}
+		closing(t, f)
+		is("populating a closed fork", f.Populate(t.Context()), nil)
+		if v := get(t, ff, 7); v != 1 {
+			t.Errorf("the fork of the fork has %d", v)
+		}
+		closing(t, ff)
+	})
+}
