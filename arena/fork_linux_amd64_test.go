@@ -108,3 +108,93 @@ func TestMaxPreservedHoldsAfterAFork(t *testing.T) {
 		t.Errorf("%v, want ErrOverrun", err)
 	}
 }
+
+// When all else is given up, what a fork reads stays, and whoever reads the same snapshot
+// has it, too, until the fork is closed.
+func TestForkKeepsItsSnapshotWhenOthersAreGivenUp(t *testing.T) {
+	a := userfaultArena(t, Options{MaxSize: 8 << 20, MaxPreserved: 16 * pageSize, FaultPages: 1})
+	b := alloc(t, a, 2<<20)
+	fill(b, 1)
+	s := snapshot(t, a)
+	defer s.Close()
+	want := content(t, s)
+	f := forkOf(t, s, GuardUserfault, false)
+	defer f.Close()
+	fill(b[:1<<20], 2)
+	y := snapshot(t, a)
+	defer y.Close()
+	fill(b, 3)
+	if err := alive(t, y); !errors.Is(err, ErrOverrun) {
+		t.Errorf("%v, want ErrOverrun", err)
+	}
+	fill(b, 4)
+	if !bytes.Equal(content(t, s), want) {
+		t.Error("the snapshot differs")
+	}
+	if !bytes.Equal(f.mem.Bytes(0, uint64(len(want))), want) {
+		t.Error("the fork differs")
+	}
+	if err := f.Complete(); err != nil {
+		t.Fatal(err)
+	}
+	if err := alive(t, s); !errors.Is(err, ErrOverrun) {
+		t.Errorf("without the fork: %v, want ErrOverrun", err)
+	}
+}
+
+// A parent may be complete in all but name: what is missing of it is zero, as long as a
+// snapshot stands in the way of saying so.
+func TestForkAndRollbackWherePagesOfZerosAreMissing(t *testing.T) {
+	old := userfaultArena(t, Options{MaxSize: 256 << 20})
+	fill(alloc(t, old, 1<<20), 1)
+	alloc(t, old, 32<<20) // zeros
+	s := snapshot(t, old)
+	defer s.Close()
+	want := content(t, s)
+	r, err := Restore(Options{Guard: GuardUserfault, MaxSize: 256 << 20}, s.Size())
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, from, err := r.FinishFork(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	mine := snapshot(t, a) // so that Complete cannot end it
+	for at := 0; at < len(want); at += pageSize {
+		if page := want[at : at+pageSize]; !bytes.Equal(page, make([]byte, pageSize)) {
+			mem := make([]byte, pageSize)
+			if _, err := from.ReadAt(mem, int64(at)); err != nil {
+				t.Fatal(err)
+			}
+			if err := a.Bring(int64(at), mem); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := a.Complete(); err != nil {
+		t.Fatal(err)
+	}
+	if !a.guard.(*userfault).missing() {
+		t.Fatal("nothing is missing")
+	}
+	f := forkOf(t, mine, GuardUserfault, false)
+	defer f.Close()
+	fill(alloc(t, a, 64<<20), 7)
+	if err := a.Rollback(mine, a.opts.hold()); err != nil {
+		t.Fatal(err)
+	}
+	if b := alloc(t, a, 64<<20); !bytes.Equal(b, make([]byte, len(b))) {
+		t.Error("what grew again is not zero")
+	}
+	if err := a.Rollback(mine, a.opts.hold()); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(f.mem.Bytes(0, uint64(len(want))), want) {
+		t.Error("the fork of the fork differs")
+	}
+	if !bytes.Equal(a.mem.Bytes(0, uint64(len(want))), want) {
+		t.Error("rolled back to something else")
+	}
+	mine.Close()
+}
