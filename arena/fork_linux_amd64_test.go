@@ -3,7 +3,9 @@ package arena
 import (
 	"bytes"
 	"errors"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -197,4 +199,57 @@ func TestForkAndRollbackWherePagesOfZerosAreMissing(t *testing.T) {
 		t.Error("rolled back to something else")
 	}
 	mine.Close()
+}
+
+// A fork looks for its pages layer by layer while layers are merged and unmapped
+// below its feet, and writers of the parent look whether it needs a page. (With -tags trapdelay
+// they dawdle between two layers.)
+func TestForkWalksWhileLayersAreMerged(t *testing.T) {
+	var gate sync.RWMutex
+	a := userfaultArena(t, Options{MaxSize: 32 << 20, MaxPreserved: 32 * pageSize, FaultPages: 1, Hold: func() (func(), error) {
+		gate.Lock()
+		return gate.Unlock, nil
+	}})
+	b := alloc(t, a, 8<<20)
+	v := byte(1)
+	fill(b, v)
+	for end := time.Now().Add(300 * time.Millisecond); time.Now().Before(end) && !t.Failed(); {
+		s := snapshot(t, a)
+		want := content(t, s)
+		f := forkOf(t, s, GuardUserfault, false)
+		s.Close()
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			mem := f.mem.Bytes(0, uint64(len(want)))
+			for at := 0; at < len(want); at += 3 * pageSize {
+				if mem[at] != want[at] {
+					t.Errorf("byte %d of the fork is %d, want %d", at, mem[at], want[at])
+					return
+				}
+			}
+		})
+		v++
+		wg.Go(func() {
+			for at := 0; at < len(b); at += pageSize {
+				gate.RLock()
+				b[at] = v
+				gate.RUnlock()
+			}
+		})
+		var done atomic.Bool
+		go func() {
+			wg.Wait()
+			done.Store(true)
+		}()
+		for !done.Load() {
+			y := snapshot(t, a)
+			z := snapshot(t, a)
+			y.Close()
+			z.Close()
+			runtime.Gosched() // where their tables were is nothing now
+		}
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+	}
 }

@@ -149,12 +149,14 @@ func (r *Range) copyPreserved(dst, table, page uint64) bool {
 		// The link first: who reads the new one reads the entries after what was
 		// unlinked has been merged.
 		above := tableAt(load64(&t.above))
+		delay(delayWalk)
 		if page < t.pages {
 			if e := load32(t.entry(page)); e != entryNone && e != entryTomb {
 				copyPages(dst, r.slots+uint64(e-1)<<pageShift, pageSize)
 				return true
 			}
 		}
+		delay(delayWalk)
 		t = above
 	}
 	return false
