@@ -3,6 +3,7 @@ package cowheap
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/cowheap/cowheap/arena"
 )
@@ -187,5 +188,37 @@ func TestRollbackAndForkMisused(t *testing.T) {
 			t.Errorf("the fork of the fork has %d", v)
 		}
 		closing(t, ff)
+	})
+}
+
+// A View sees one state from its beginning to its end.
+func TestRollbackWaitsForViews(t *testing.T) {
+	onGuards(t, func(t *testing.T, guard arena.Guard) {
+		h := have[*Heap](t)(New(&Options{Guard: guard, MaxSize: 64 << 20}))
+		defer closing(t, h)
+		set(t, h, 7, 1)
+		s := have[*Snapshot](t)(h.Snapshot())
+		set(t, h, 7, 2)
+		back := make(chan error, 1)
+		if err := h.View(func(m *Mem) error {
+			r, err := Root[counters](m, "counters")
+			if err != nil {
+				return err
+			}
+			go func() { back <- h.Rollback(s) }()
+			time.Sleep(20 * time.Millisecond)
+			if v := r.Ptr(m).N[7]; v != 2 || len(back) > 0 {
+				t.Errorf("inside a View that began before the rollback: %d", v)
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-back; err != nil {
+			t.Fatal(err)
+		}
+		if v := get(t, h, 7); v != 1 {
+			t.Errorf("after the rollback %d", v)
+		}
 	})
 }
