@@ -356,7 +356,7 @@ func stress(t *testing.T, g Guard, w way) {
 
 // forkOf forks as package restore does; nil if the snapshot was given up.
 func forkOf(t *testing.T, s *Snapshot, g Guard, mayOverrun bool) *Arena {
-	r, err := Restore(Options{Guard: g, MaxSize: 16 << 20}, s.Size())
+	r, err := Restore(Options{Guard: g, MaxSize: max(16<<20, 2*s.Size())}, s.Size())
 	if err != nil {
 		t.Error(err)
 		return nil
