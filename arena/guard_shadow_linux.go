@@ -64,10 +64,10 @@ type shadow struct {
 	cur     slotTable
 	inCur   uint64 // slots in cur
 
-	lists  listPool
-	scans  scans       // for the next one
-	timer  *time.Timer // to give memory back
-	closed bool
+	lists   listPool
+	regions []uffd.PageRegion // for the next scan
+	timer   *time.Timer       // to give memory back
+	closed  bool
 
 	figures struct {
 		preserved, shadow, limit, overruns, armed atomic.Uint64
@@ -228,9 +228,8 @@ func (g *shadow) stats(s *Stats) {
 	s.ShadowBytes = int64(g.figures.shadow.Load()) * pageSize
 	s.MaxPreserved = int64(g.figures.limit.Load())
 	s.Overruns = int64(g.figures.overruns.Load())
-	var written scans
-	if err := g.scanRange(&written, g.figures.armed.Load(), 0); err == nil {
-		for _, r := range written.all {
+	if regions, err := g.scanRange(nil, g.figures.armed.Load(), 0); err == nil {
+		for _, r := range regions {
 			s.Dirty += int64((r.End - r.Start) / pageSize)
 		}
 	}

@@ -12,7 +12,7 @@ func (g *shadow) rollback(f frozen, high uint64) (pages uint64, err error) {
 	defer g.publishFigures()
 	l := f.(*shadowLayer)
 	// Without protecting: what is dirty anyway is cheaper to write to.
-	if err := g.scanRange(&g.scans, g.armed, 0); err != nil {
+	if g.regions, err = g.scanRange(g.regions[:0], g.armed, 0); err != nil {
 		return 0, err
 	}
 	if err := g.cur.cover((max(high, g.armed) + pageSize - 1) / pageSize); err != nil {
@@ -23,7 +23,7 @@ func (g *shadow) rollback(f frozen, high uint64) (pages uint64, err error) {
 	g.forgetAll()
 	if g.armed > 0 {
 		// What was put back is in slots, so it is not dirty.
-		if err := g.scanRange(&g.scans, g.armed, uffd.ScanProtect); err != nil {
+		if g.regions, err = g.scanRange(g.regions[:0], g.armed, uffd.ScanProtect); err != nil {
 			g.armed = 0 // then all is
 		}
 	}
@@ -67,7 +67,7 @@ func (g *shadow) since(l *shadowLayer, high uint64) []placed {
 			now = append(now, placed{page, g.cur.slots[page]})
 		}
 	}
-	for _, r := range g.scans.all {
+	for _, r := range g.regions {
 		add(r.Start-base, r.End-base)
 	}
 	if high > g.armed {

@@ -18,7 +18,7 @@ import (
 const (
 	armPiece  = 4 << 20   // protected by one call; the kernel's memory lock is held throughout
 	armRound  = 16 << 20  // protected, then copied, while writers go on
-	scanPiece = 256 << 20 // scanned by one call, 0.1 ms; and for that it pays to use one more processor
+	scanPiece = 256 << 20 // scanned by one call, 0.1 ms
 
 	aheadPasses = 100
 	aheadFor    = 5 * time.Second
@@ -161,11 +161,11 @@ func (g *shadow) takeRange(from, end uint64) (pages uint64, err error) {
 func (g *shadow) takeWritten() (pages uint64, err error) {
 	from := time.Now()
 	g.lastScan = from
-	err = g.scanRange(&g.scans, g.armed, uffd.ScanProtect)
+	g.regions, err = g.scanRange(g.regions[:0], g.armed, uffd.ScanProtect)
 	g.scanning = time.Since(from)
 	list := g.lists.get()
 	if err == nil {
-		for _, r := range g.scans.all {
+		for _, r := range g.regions {
 			base := uint64(g.a.mem.Addr())
 			if list, err = g.claim(list, uint32((r.Start-base)/pageSize), uint32((r.End-base)/pageSize)); err != nil {
 				break
@@ -183,37 +183,15 @@ func (g *shadow) takeWritten() (pages uint64, err error) {
 	return uint64(len(list)), nil
 }
 
-// scans are the lists of regions that a scan fills: all of them, and those of its pieces but
-// the first.
-type scans struct {
-	all    []uffd.PageRegion
-	pieces [][]uffd.PageRegion
-}
-
-// scanRange makes s.all what was written of [0, end).
-func (g *shadow) scanRange(s *scans, end uint64, mode uffd.ScanMode) error {
-	for uint64(len(s.pieces)) < (end+scanPiece-1)/scanPiece {
-		s.pieces = append(s.pieces, nil)
-	}
-	s.all = s.all[:0]
-	err := parallel(end, scanPiece, scanPiece, runtime.GOMAXPROCS(0), func(at, n uint64) (err error) {
-		list := &s.all
-		if i := at / scanPiece; i > 0 {
-			list = &s.pieces[i]
-			*list = (*list)[:0]
+// scanRange appends to dst what was written of [0, end).
+func (g *shadow) scanRange(dst []uffd.PageRegion, end uint64, mode uffd.ScanMode) (_ []uffd.PageRegion, err error) {
+	for at := uint64(0); at < end; at += scanPiece {
+		dst, err = g.pagemap.Scan(dst, g.a.mem.Addr()+uintptr(at), uintptr(min(scanPiece, end-at)), mode)
+		if err != nil {
+			return dst, fmt.Errorf("asking which pages were written: %w", err)
 		}
-		if *list, err = g.pagemap.Scan(*list, g.a.mem.Addr()+uintptr(at), uintptr(n), mode); err != nil {
-			return fmt.Errorf("asking which pages were written: %w", err)
-		}
-		return nil
-	})
-	if err != nil {
-		return err
 	}
-	for i := uint64(1); i*scanPiece < end; i++ {
-		s.all = append(s.all, s.pieces[i]...)
-	}
-	return nil
+	return dst, nil
 }
 
 // protectRange protects [from, from+n), or lifts the protection.
