@@ -47,7 +47,6 @@ type registry struct {
 	users   map[frozen]int // open handles of each
 	leaving []frozen       // closed, and to be given back by whoever holds mu
 	taken   uint64
-	instant uint64 // handle.seq of the snapshot taken, or rolled back to, last
 	rolled  rollbacks
 	last    timing
 	worst   timing // the longest pause and the longest wait, each by itself

@@ -44,6 +44,7 @@ type arming struct {
 	// is so for none, because some has been taken out.
 	logged *layer
 	base   uint64 // slots for snapshots that no fork reads
+	most   uint64 // the largest base so far: that many slots are there at any rate
 	low    uint64 // with fewer free slots than this the oldest snapshot should be given up
 
 	armingAhead atomic.Bool // has Arena.mu for a while

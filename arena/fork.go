@@ -48,7 +48,7 @@ func (s *Snapshot) again() (*Snapshot, error) {
 	if err := s.h.f.pin(); err != nil {
 		return nil, err
 	}
-	h := &handle{a: a, seq: s.h.seq, after: s.h.after, fork: true, timing: s.h.timing, f: s.h.f}
+	h := &handle{a: a, seq: s.h.seq, fork: true, timing: s.h.timing, f: s.h.f}
 	a.reg.Lock()
 	defer a.reg.Unlock()
 	a.enter(h)

@@ -49,48 +49,83 @@ func (f *forks) synchronize() {
 // pages is how many slots may be needed for those of the layers that forks read.
 func (*forks) pages(layers []*layer) (n uint64) {
 	for _, l := range layers {
-		if l.pins.Load() > 0 {
+		if l.isPinned() {
 			n += l.tab.Pages() + slotSlack
 		}
 	}
 	return n
 }
 
-// budget says to the resolver what forks need. Preconditions: Arena.mu is held.
-func (g *userfault) budget() {
+// isPinned: a fork reads it, or is about to. Preconditions: Arena.mu is held.
+func (l *layer) isPinned() bool { return l.pinning || l.pins.Load() > 0 }
+
+// budget says to the resolver what forks need, and answers how many slots that may be
+// from now on. What there is beyond what others may have is left to forks, too: it
+// was made for one. Preconditions: Arena.mu is held.
+func (g *userfault) budget() (need uint64) {
 	var newest *trap.Table
-	reserve := uint64(0)
+	others := g.most
 	for _, l := range *g.chain.Load() {
-		if l.pins.Load() > 0 && l.open {
+		if l.isPinned() && l.open {
 			newest = l.tab
-			reserve += l.tab.Pages() - min(l.tab.Preserved(), l.tab.Pages())
+			have := min(l.tab.Preserved(), l.tab.Pages())
+			need += l.tab.Pages() - have
+			others += have
 		}
 	}
-	g.h.SetPinned(newest, reserve)
+	limit := g.h.Stats().Limit
+	g.h.SetPinned(newest, max(need, limit-min(limit, others)))
+	return need
 }
 
 // pin is called with Arena.mu held.
 func (l *layer) pin() error {
+	l.pinning = true
+	err := l.keep()
+	if err == nil {
+		l.pins.Add(1)
+	}
+	if l.pinning = false; err != nil {
+		l.g.budget()
+		return fmt.Errorf("keeping a snapshot for a fork: %w", err)
+	}
+	return nil
+}
+
+// keep sees to it that the resolver knows of the pin, that there is room for it, and
+// that nothing was given up before. (Until then the snapshot is not pinned
+// to those who read it: it may be lost already.)
+func (l *layer) keep() error {
 	g := l.g
-	// First: a resolver that is about to give up either does so before, and it shows, or
-	// sees the pin.
-	l.pins.Add(1)
+	if err := l.intact(); err != nil {
+		return err
+	}
 	need := g.forks.pages(*g.chain.Load())
-	err := l.intact()
-	switch {
-	case err != nil:
-	case g.h.Overrun() >= l.seq:
-		err = ErrOverrun // before it was pinned
-	case need > forkSizes*g.a.mem.Size()/pageSize:
-		err = fmt.Errorf("forks read snapshots of %d pages: %w", need, ErrNotSupported)
-	default:
-		if err = g.h.SetLimit(g.base + need); err == nil {
-			g.budget()
+	if need > forkSizes*g.a.mem.Size()/pageSize {
+		return fmt.Errorf("forks read snapshots of %d pages: %w", need, ErrNotSupported)
+	}
+	if err := g.h.SetLimit(g.most + need); err != nil {
+		return err
+	}
+	need = g.budget()
+	// From here on others take nothing of what is needed. They may have before:
+	// what an earlier fork had preserved, and an open snapshot still has.
+	if s := g.h.Stats(); s.Used+need > s.Limit {
+		if err := g.h.SetLimit(s.Used + need + slotSlack); err != nil {
+			return err
+		}
+		g.budget()
+		if s = g.h.Stats(); s.Used+need > s.Limit {
+			return fmt.Errorf("forks need %d pages, and %d are in use: %w", need, s.Used, ErrNotSupported)
 		}
 	}
-	if err != nil {
-		l.unpin()
-		return fmt.Errorf("keeping a snapshot for a fork: %w", err)
+	// Only now: a resolver that did not see the pin has given up before this, and
+	// it shows.
+	if err := l.intact(); err != nil {
+		return err
+	}
+	if g.h.Overrun() >= l.seq {
+		return ErrOverrun // before it was pinned
 	}
 	return nil
 }

@@ -71,6 +71,8 @@ type layer struct {
 	void atomic.Bool  // given up: what is read through it is wrong
 	pins atomic.Int32 // forks that read through it; it is not given up
 
+	pinning bool // under Arena.mu: there is about to be one more of them
+
 	copying
 	gone          bool   // under userfault.readers: the table has been unmapped
 	pages, faults uint64 // what it counted until then; read only if gone
@@ -162,7 +164,8 @@ func (g *userfault) slotLimit(size uint64) uint64 {
 // limitSlots makes that many slots usable, and those that forks need besides.
 func (g *userfault) limitSlots(size uint64) error {
 	g.base = g.slotLimit(size)
-	return g.h.SetLimit(g.base + g.forks.pages(*g.chain.Load()))
+	g.most = max(g.most, g.base)
+	return g.h.SetLimit(g.most + g.forks.pages(*g.chain.Load()))
 }
 
 // lowSlots is how few free slots make the oldest of several snapshots give way.

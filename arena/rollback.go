@@ -63,7 +63,6 @@ func (a *Arena) Rollback(s *Snapshot, hold func() (release func(), err error)) e
 	}
 	a.reg.Lock()
 	defer a.reg.Unlock()
-	a.instant = s.h.seq
 	took := time.Since(began)
 	a.rolled.count++
 	a.rolled.pages += pages

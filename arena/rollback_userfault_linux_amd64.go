@@ -13,7 +13,7 @@ import (
 // put back have entries in the newest table, as after a first write, and the next
 // snapshot protects them with the rest of the log.
 
-// putBackOnEach is work for which it pays to use one more processor, in pages.
+// putBackOnEach is work for which it pays to use one more processor, in runs of pages.
 const putBackOnEach = 256
 
 // intact is nil, or why l's content is not whole.
@@ -50,10 +50,12 @@ func (g *userfault) rollback(f frozen, high uint64) (pages uint64, err error) {
 			return 0, err
 		}
 	} else {
-		// Only a lift can fail, and what is not lifted is lifted by the fault.
+		g.liftAll(runs)
 		_ = parallel(uint64(len(runs)), 64, putBackOnEach, runtime.GOMAXPROCS(0), func(off, n uint64) error {
 			for _, r := range runs[off : off+n] {
-				g.putBack(l, r)
+				for page := r.first; page < r.first+r.n; page++ {
+					l.copyBack(page)
+				}
 			}
 			return nil
 		})
@@ -132,14 +134,15 @@ func (g *userfault) uncover(l *layer) error {
 	return g.drop(keep, gone)
 }
 
-// putBack makes the pages of r what they were as of l.
-func (g *userfault) putBack(l *layer, r pageRun) {
-	if !g.h.IsLogged(r.first, r.n) {
-		// An error leaves it to the fault that follows.
-		_ = g.h.Prepare(r.first, r.n, true)
-	}
-	for page := r.first; page < r.first+r.n; page++ {
-		l.copyBack(page)
+// liftAll makes the pages of runs writable, by one goroutine: as long as another
+// processor runs this program each lift interrupts it, which takes ten times as long
+// as the lift.
+func (g *userfault) liftAll(runs []pageRun) {
+	for _, r := range runs {
+		if !g.h.IsLogged(r.first, r.n) {
+			// What is not lifted because of an error is lifted by the fault that follows.
+			_ = g.h.Prepare(r.first, r.n, true)
+		}
 	}
 }
 

@@ -19,7 +19,6 @@ type Snapshot struct {
 type handle struct {
 	a      *Arena
 	seq    uint64 // ascending with the instants
-	after  uint64 // seq of the snapshot that the memory was last frozen as, or rolled back to; 0: none
 	fork   bool   // held by a fork, and not to be closed with the arena or by a rollback
 	timing timing
 	mu     sync.RWMutex  // held for reading while f is used
@@ -44,8 +43,7 @@ func (a *Arena) Snapshot() (*Snapshot, error) {
 	}
 	a.reg.Lock()
 	a.taken++
-	h := &handle{a: a, seq: a.taken, after: a.instant, timing: t, f: f}
-	a.instant = h.seq
+	h := &handle{a: a, seq: a.taken, timing: t, f: f}
 	a.last = t
 	a.worst.pause = max(a.worst.pause, t.pause)
 	a.worst.waited = max(a.worst.waited, t.waited)

@@ -21,7 +21,7 @@ import (
 	"time"
 )
 
-var stressFor = flag.Duration("stress", 0, "how long TestStress runs in each setting (default: 400 ms, or 100 ms with -short)")
+var stressFor = flag.Duration("stress", 0, "how long TestStress runs in each setting (default: 150 ms, or 40 ms with -short)")
 
 // settings are the hostile surroundings that a fault must be resolved in. Each
 // runs in a process of its own, because GOMAXPROCS and GOGC are its own.
@@ -109,9 +109,9 @@ func TestStress(t *testing.T) {
 	}
 	d := *stressFor
 	if d == 0 {
-		d = 400 * time.Millisecond
+		d = 150 * time.Millisecond
 		if testing.Short() {
-			d = 100 * time.Millisecond
+			d = 40 * time.Millisecond
 		}
 	}
 	for _, set := range settings {
@@ -356,7 +356,7 @@ func stress(t *testing.T, g Guard, w way) {
 
 // forkOf forks as package restore does; nil if the snapshot was given up.
 func forkOf(t *testing.T, s *Snapshot, g Guard, mayOverrun bool) *Arena {
-	r, err := Restore(Options{Guard: g, MaxSize: 16 << 20}, s.Size())
+	r, err := Restore(Options{Guard: g, MaxSize: max(16<<20, 2*s.Size())}, s.Size())
 	if err != nil {
 		t.Error(err)
 		return nil

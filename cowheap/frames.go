@@ -35,8 +35,7 @@ var ErrNoFrame = errors.New("no such frame")
 // for what n frames write; the default is room for one whole copy of the state.
 // Other snapshots may be open beside them. Load closes those that are newer than the
 // frame, as Heap.Rollback does; a Heap.Rollback to one of them closes the frames that
-// are newer than that. After a snapshot of the user's the next Save hashes
-// everything.
+// are newer than that.
 //
 // One goroutine at a time may use Frames, and not inside Update or View of the heap.
 type Frames struct {
@@ -207,7 +206,7 @@ func (f *Frames) rehash(s *Snapshot, undo *[]change) error {
 		f.sums = append(f.sums, make([]uint64, n-int64(len(f.sums)))...)
 	}
 	if f.as != nil {
-		if ranges, ok := s.s.Written(f.as.s); ok {
+		if ranges, ok := s.s.Changed(f.as.s); ok {
 			for off, n := range ranges {
 				if err := f.rehashRange(s, off, n, undo); err != nil {
 					return err

@@ -13,25 +13,12 @@ import (
 	"github.com/cowheap/cowheap/arena"
 )
 
-// eachRollbackGuard runs test with every guard that rolls back here.
-func eachRollbackGuard(t *testing.T, test func(t *testing.T, o *Options)) {
-	for _, guard := range guardsHere(t) {
-		t.Run(guard.String(), func(t *testing.T) {
-			o := &Options{Guard: guard, MaxSize: 256 << 20, MaxPreserved: 1 << 30, Seed: 5}
-			if !rollsBack(t, o) {
-				t.Skip("this guard does not roll back")
-			}
-			test(t, o)
-		})
-	}
-}
-
-func rollsBack(t *testing.T, o *Options) bool {
-	t.Helper()
-	h := have[*Heap](t)(New(o))
-	defer h.Close()
-	s := have[*Snapshot](t)(h.Snapshot())
-	return !errors.Is(h.Rollback(s), ErrNotSupported)
+// eachRingGuard is eachHeapGuard with room for a ring of frames.
+func eachRingGuard(t *testing.T, test func(t *testing.T, o *Options)) {
+	eachHeapGuard(t, func(t *testing.T, o *Options) {
+		o.MaxPreserved, o.Seed = 1<<30, 5
+		test(t, o)
+	})
 }
 
 // stateOf is every byte of the heap.
@@ -123,7 +110,7 @@ func (f *naiveFrames) save(number int, state []byte) {
 }
 
 func TestFramesAgainstCopies(t *testing.T) {
-	eachRollbackGuard(t, func(t *testing.T, o *Options) {
+	eachRingGuard(t, func(t *testing.T, o *Options) {
 		rapid.Check(t, func(rt *rapid.T) {
 			h, err := New(o)
 			if err != nil {
@@ -231,12 +218,12 @@ func TestFramesHaveTheSameChecksumsOnAllPeers(t *testing.T) {
 		back bool // goes back now and then
 	}
 	var peers []peer
-	for _, guard := range guardsHere(t) {
+	for _, probed := range arena.Probe() {
+		if probed.Err != nil {
+			continue
+		}
 		for _, back := range []bool{false, true} {
-			o := &Options{Guard: guard, MaxSize: 256 << 20, MaxPreserved: 1 << 30, Seed: 7}
-			if back && !rollsBack(t, o) {
-				continue
-			}
+			o := &Options{Guard: probed.Guard, MaxSize: 256 << 20, MaxPreserved: 1 << 30, Seed: 7}
 			h := have[*Heap](t)(New(o))
 			defer h.Close()
 			peers = append(peers, peer{h, have[*Frames](t)(NewFrames(h, 10)), back})
@@ -273,7 +260,7 @@ func TestFramesHaveTheSameChecksumsOnAllPeers(t *testing.T) {
 }
 
 func TestLoadOfAFrameThatIsGone(t *testing.T) {
-	eachRollbackGuard(t, func(t *testing.T, o *Options) {
+	eachRingGuard(t, func(t *testing.T, o *Options) {
 		h := have[*Heap](t)(New(o))
 		defer h.Close()
 		f := have[*Frames](t)(NewFrames(h, 3))
@@ -302,7 +289,7 @@ func TestLoadOfAFrameThatIsGone(t *testing.T) {
 }
 
 func TestSaveOfAnExistingFrameDropsTheLaterOnes(t *testing.T) {
-	eachRollbackGuard(t, func(t *testing.T, o *Options) {
+	eachRingGuard(t, func(t *testing.T, o *Options) {
 		h := have[*Heap](t)(New(o))
 		defer h.Close()
 		f := have[*Frames](t)(NewFrames(h, 8))
@@ -331,7 +318,7 @@ func TestSaveOfAnExistingFrameDropsTheLaterOnes(t *testing.T) {
 
 // A rollback to a snapshot of the user's takes the frames after it along.
 func TestFramesBesideARollback(t *testing.T) {
-	eachRollbackGuard(t, func(t *testing.T, o *Options) {
+	eachRingGuard(t, func(t *testing.T, o *Options) {
 		h := have[*Heap](t)(New(o))
 		defer h.Close()
 		f := have[*Frames](t)(NewFrames(h, 8))
@@ -445,4 +432,33 @@ func BenchmarkPageSum(b *testing.B) {
 	for b.Loop() {
 		pageSum(1, p)
 	}
+}
+
+type counters struct{ N [1000]uint64 }
+
+func set(t *testing.T, h *Heap, i int, v uint64) {
+	t.Helper()
+	if err := h.Update(func(m *Mem) error {
+		r, err := Root[counters](m, "counters")
+		if err == nil {
+			r.Ptr(m).N[i] = v
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func get(t *testing.T, h *Heap, i int) (v uint64) {
+	t.Helper()
+	if err := h.View(func(m *Mem) error {
+		r, err := Root[counters](m, "counters")
+		if err == nil {
+			v = r.Ptr(m).N[i]
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return v
 }

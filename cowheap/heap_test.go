@@ -437,18 +437,36 @@ func TestNothingIsLeft(t *testing.T) {
 			if _, err := h.Checkpoint(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			forks := []*Heap{have[*Heap](t)(s.Fork(nil)), have[*Heap](t)(s.Fork(nil))}
-			check(t, h.Rollback(s))
-			closing(t, forks[0])
 			_ = s // left to Close
 			closing(t, h)
-			audit(t, forks[1], 1000)
-			closing(t, forks[1])
 			lo := *o
 			lo.Lazy = slices.Contains(lazyGuards, o.Guard)
 			h = have[*Heap](t)(Open(dir, &lo))
 			audit(t, h, 2000)
+			// Forks, in all stages, that go before and after what they came from.
+			if err := h.Update(grow); err != nil {
+				t.Fatal(err)
+			}
+			s = have[*Snapshot](t)(h.Snapshot())
+			touched, whole, of := have[*Heap](t)(s.Fork(nil)), have[*Heap](t)(s.Fork(nil)), have[*Heap](t)(s.Fork(nil))
+			if _, err := s.Fork(&Options{Guard: o.Guard, MaxSize: 2 << 20}); !errors.Is(err, ErrFull) {
+				t.Errorf("a fork too small for its snapshot: %v", err)
+			}
+			if err := h.Rollback(s); err != nil {
+				t.Fatal(err)
+			}
+			if err := whole.Populate(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			_ = have[*Snapshot](t)(of.Snapshot())
+			last := have[*Heap](t)(have[*Snapshot](t)(of.Snapshot()).Fork(nil))
+			closing(t, touched)
 			closing(t, h)
+			audit(t, of, 2000)
+			closing(t, of)
+			audit(t, last, 2000)
+			closing(t, whole)
+			closing(t, last)
 		}
 		count := func() (maps, fds, goroutines int) {
 			runtime.GC()

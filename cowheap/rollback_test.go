@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/cowheap/cowheap/arena"
 )
@@ -202,6 +203,37 @@ func TestPopulateOfAForkCanBeCancelled(t *testing.T) {
 		check(t, f.Populate(t.Context()))
 		audit(t, f, 1000)
 	})
+}
+
+func TestRollbackWaitsForViews(t *testing.T) {
+	eachHeapGuard(t, func(t *testing.T, o *Options) {
+		h := have[*Heap](t)(New(o))
+		defer closing(t, h)
+		check(t, post(h, 10))
+		s := have[*Snapshot](t)(h.Snapshot())
+		check(t, post(h, 1))
+		back := make(chan error, 1)
+		check(t, h.View(func(m *Mem) error {
+			r, err := Root[ledger](m, "ledger")
+			if err != nil {
+				return err
+			}
+			go func() { back <- h.Rollback(s) }()
+			time.Sleep(20 * time.Millisecond) // it has come to the gate by then, or will not be noticed
+			if n := r.Ptr(m).Position; n != 11 || len(back) > 0 {
+				t.Errorf("inside a View that began before the rollback: position %d", n)
+			}
+			return nil
+		}))
+		check(t, <-back)
+		audit(t, h, 10)
+	})
+}
+
+// grow makes a heap larger than the smallest there is.
+func grow(m *Mem) error {
+	_, err := Alloc[[3 << 20]byte](m)
+	return err
 }
 
 func check(t testing.TB, err error) {

@@ -8,6 +8,7 @@ const (
 	delayPublished
 	delayLifted
 	delayMissing
+	delayWalk
 )
 
 //go:nosplit

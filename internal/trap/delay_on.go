@@ -9,6 +9,7 @@ const (
 	delayPublished
 	delayLifted
 	delayMissing
+	delayWalk
 )
 
 var delaySeed uint64

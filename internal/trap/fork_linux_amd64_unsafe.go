@@ -55,8 +55,11 @@ func (h *Handle) AttachParent(parent *Handle, t *Table, pages uint64) (err error
 // they brought in is in present, and they look at the parent no more. It may run beside resolvers that come in one after the other, so it
 // does not wait until there is none: who comes in after the phase has changed
 // counts elsewhere. (Twice, because one may have read the phase and not counted yet;
-// it has counted, or will see the second change, as with sleepable RCU.)
+// it has counted, or will see the second change, as with sleepable RCU. One caller
+// after the other: between two changes of somebody else both could be the same.)
 func (h *Handle) Synchronize() {
+	h.phases.Lock()
+	defer h.phases.Unlock()
 	im := h.image.im
 	for range 2 {
 		waitZero(&im.readers[(add64(&im.phase, 1)-1)&1])
@@ -130,12 +133,14 @@ func (r *Range) copyPreserved(dst, table, page uint64) bool {
 		// The link first: who reads the new one reads the entries after what was
 		// unlinked has been merged.
 		above := tableAt(load64(&t.above))
+		delay(delayWalk)
 		if page < t.pages {
 			if e := load32(t.entry(page)); e != entryNone && e != entryTomb {
 				copyPages(dst, r.slots+uint64(e-1)<<pageShift, pageSize)
 				return true
 			}
 		}
+		delay(delayWalk)
 		t = above
 	}
 	return false

@@ -39,17 +39,18 @@ type Config struct {
 // Handle is how ordinary code works on a Range. Its methods are for one
 // goroutine at a time, except where they say otherwise.
 type Handle struct {
-	r     *Range
-	entry *entry
-	ctl   vm.Mapping // the Range, its repeat counters and hints
-	slots vm.Mapping
-	links vm.Mapping
-	log   vm.Mapping // words, then the summary
-	huge  sync.Once  // huge pages for slots, see PreserveAhead
-	image *imageMemory
-	bell  int      // written by the resolver
-	ear   *os.File // reads what bell writes
-	max   uint64
+	r      *Range
+	entry  *entry
+	ctl    vm.Mapping // the Range, its repeat counters and hints
+	slots  vm.Mapping
+	links  vm.Mapping
+	log    vm.Mapping // words, then the summary
+	huge   sync.Once  // huge pages for slots, see PreserveAhead
+	image  *imageMemory
+	phases sync.Mutex // see Synchronize
+	bell   int        // written by the resolver
+	ear    *os.File   // reads what bell writes
+	max    uint64
 }
 
 const (

@@ -492,6 +492,7 @@ func (r *Range) isPinned(page uint64) bool {
 		return false
 	}
 	for ; t != nil; t = tableAt(load64(&t.above)) {
+		delay(delayWalk)
 		if page < t.pages && load32(t.entry(page)) != entryNone {
 			return false
 		}

@@ -1,0 +1,41 @@
+//go:build linux && amd64
+
+package trap
+
+import (
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// Two that wait at the same time must not turn the phase under each other, so that
+// one of them looks at the same counter twice.
+func TestSynchronizeWaitsForBothCountersAlsoBesideAnother(t *testing.T) {
+	parent, child := newRig(t, 1, 16), newRig(t, 1, 16)
+	tab := parent.snapshot()
+	defer parent.drop(tab)
+	if err := child.h.AttachParent(parent.h, tab, blockPages); err != nil {
+		t.Fatal(err)
+	}
+	im := child.h.image.im
+	// A resolver that read the phase long ago and counts only now is in either.
+	store64(&im.readers[0], 1)
+	store64(&im.readers[1], 1)
+	var returned atomic.Int32
+	var both sync.WaitGroup
+	for range 2 {
+		both.Go(func() {
+			child.h.Synchronize()
+			returned.Add(1)
+		})
+		time.Sleep(10 * time.Millisecond)
+	}
+	store64(&im.readers[0], 0)
+	time.Sleep(50 * time.Millisecond)
+	if returned.Load() > 0 {
+		t.Error("it did not wait for a resolver that is still inside")
+	}
+	store64(&im.readers[1], 0)
+	both.Wait()
+}
