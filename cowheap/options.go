@@ -20,8 +20,9 @@ type Options struct {
 	Guard arena.Guard
 	// MaxPreserved bounds the memory for old pages that open snapshots need, in
 	// bytes, over all of them. When it is used up snapshots are given up, the
-	// oldest first: reading one answers ErrOverrun. Writers never wait. Default:
-	// as much as is in use, so that one snapshot is never overrun.
+	// oldest first: reading one, or rolling back to it, answers ErrOverrun. Writers
+	// never wait. Default: as much as is in use, so that one snapshot is never
+	// overrun. What forks need of their parent is kept besides.
 	MaxPreserved int64
 	// Lazy makes Open return before the pages are read: they come in as they are
 	// touched, and the rest in the background. A damaged page then crashes the
