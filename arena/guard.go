@@ -22,7 +22,9 @@ const (
 	// pages are written: a first write costs a fraction of what it costs with
 	// userfault, a snapshot the copies of what was written since the last one.
 	// Many writing threads, many snapshots a second. It cannot tell when somebody
-	// writes outside the gate (ErrConcurrentWrite). Linux 6.7 or newer.
+	// writes outside the gate (ErrConcurrentWrite). Linux 6.7 or newer. Its forks and lazy
+	// restores take the first snapshot without a copy, and make it when all is in; both are
+	// for amd64.
 	GuardShadow
 	// GuardMprotect is userfault with mprotect in its place, in larger pieces:
 	// where userfaultfd is refused, as in most containers. Linux on amd64.

@@ -27,8 +27,9 @@ type Options struct {
 	// Lazy makes Open return before the pages are read: they come in as they are
 	// touched, and the rest in the background. A damaged page then crashes the
 	// program that touches it, with file and offset named. Default: eager,
-	// everything verified before Open returns. Where GuardAuto finds no guard
-	// that can be lazy, Open is eager.
+	// everything verified before Open returns. The guards userfault and shadow (on
+	// amd64) can be lazy, others answer ErrNotSupported; where GuardAuto finds
+	// none that can, Open is eager.
 	Lazy bool
 	// NoPrefetch leaves a lazy restore to the pages that are touched and to
 	// Populate. Default: the rest comes in in the background.

@@ -69,7 +69,7 @@ func (s *Snapshot) Close() error { return s.s.Close() }
 // parent and its snapshots, in any order. nil means the parent's options. It has no
 // directory.
 //
-// Where the guards can, its pages come in as they are touched, each a copy: opening
+// Where the guards can (userfault, and shadow on amd64), its pages come in as they are touched, each a copy: opening
 // it costs next to nothing, a scan all over it as much as a full copy. To read
 // without that there are Ref.Load and ReadAt of the snapshot. Populate brings
 // in what is missing in bulk; until then the parent's memory stays, also after its Close, and what of it

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"strings"
 	"time"
 
@@ -41,7 +42,9 @@ func second(ctx context.Context, s settings, out *printer) error {
 }
 
 // bringsIn tells whether pages can come in as they are touched.
-func bringsIn(g arena.Guard) bool { return g == arena.GuardAuto || g == arena.GuardUserfault }
+func bringsIn(g arena.Guard) bool {
+	return g == arena.GuardAuto || g == arena.GuardUserfault || g == arena.GuardShadow && runtime.GOARCH == "amd64"
+}
 
 // restored works with the heap that was opened at start.
 func restored(ctx context.Context, s settings, t *tree, heap *cowheap.Heap, start time.Time, out *printer) (verdict string, err error) {

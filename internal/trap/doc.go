@@ -4,7 +4,8 @@
 //
 //   - A Range is the reservation of one arena: a piece of address space that is
 //     registered with a userfaultfd which has UFFD_FEATURE_SIGBUS, or protected
-//     by mprotect, in chunks; the signal is SIGSEGV then.
+//     by mprotect, in chunks; the signal is SIGSEGV then. With UFFD_FEATURE_WP_ASYNC
+//     the kernel lifts protection by itself, and only missing faults come here.
 //   - The resolver is the code that runs in the SIGBUS handler when a thread
 //     writes to a write-protected page of a Range (a write fault), or touches a
 //     page that a lazy restore has not brought in yet (a missing fault).

@@ -52,9 +52,9 @@ func (h *Handle) AttachParent(parent *Handle, t *Table, pages uint64) (err error
 }
 
 // Synchronize waits until nobody is left who began to bring pages in before the call: what
-// they brought in is in present, and they look at the parent no more. It may run beside resolvers that come in one after the other, so it
-// does not wait until there is none: who comes in after the phase has changed
-// counts elsewhere. (Twice, because one may have read the phase and not counted yet;
+// they brought in counts as present, and they look at the parent no more. It may run beside
+// resolvers that come in one after the other, so it does not wait until there is none: who
+// comes in after the phase has changed counts elsewhere. (Twice, because one may have read the phase and not counted yet;
 // it has counted, or will see the second change, as with sleepable RCU. One caller
 // after the other: between two changes of somebody else both could be the same.)
 func (h *Handle) Synchronize() {
