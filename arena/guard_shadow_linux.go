@@ -283,11 +283,18 @@ const (
 	keptSlots = 1024
 )
 
-// cool gives the memory of free slots back, but for what the next snapshot is likely to need.
+// cool gives the memory of free slots back, but for what the next snapshot is likely to need,
+// or does what a snapshot stood in the way of.
 func (g *shadow) cool() {
 	g.a.mu.Lock()
 	defer g.a.unlock()
-	if !g.closed {
+	switch {
+	case g.closed:
+	case g.mayEndIncoming():
+		_ = g.endIncoming() // the next snapshot says so, or the end of the next one tries again
+		g.publishFigures()
+		g.timer.Reset(shadowCool)
+	default:
 		_ = g.slots.cool(max(keptSlots, g.lastDirty)) // it stays in memory then
 	}
 }

@@ -92,6 +92,8 @@ func (a *Arena) Bring(off int64, src []byte) error {
 // brought in, and the rest may be zero without asking. It holds writers off for
 // some microseconds a GiB. While a snapshot is open it changes nothing, and
 // pages of zeros go on coming in one by one, which is slower but not wrong.
+// The shadow guard then makes its copy, about 0.2 s a GiB, for which snapshots
+// wait, but no writers.
 func (a *Arena) Complete() error {
 	a.mu.Lock()
 	defer a.unlock()

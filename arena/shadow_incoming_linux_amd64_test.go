@@ -266,6 +266,7 @@ func shadowForkModel(t *testing.T, seed uint64) (brought, of int64) {
 	}
 	open = nil
 	check("closing all")
+	g.cool()
 	if g.high != 0 {
 		t.Errorf("seed %d: all is in and no snapshot open, and faults of missing pages go on", seed)
 	}

@@ -216,8 +216,11 @@ func (l *shadowLayer) close() error {
 		return nil
 	}
 	l.leave()
-	err := l.g.endIncoming()
 	l.g.publishFigures()
-	l.g.timer.Reset(shadowCool)
-	return err
+	if l.g.mayEndIncoming() {
+		l.g.timer.Reset(0) // not here: a writer may be closing it
+	} else {
+		l.g.timer.Reset(shadowCool)
+	}
+	return nil
 }

@@ -56,6 +56,7 @@ func forkCase() *Case {
 		Quick: 32 * mib,
 		Bounds: []Bound{
 			{arena.GuardUserfault.String() + "/" + forkOpen, "<=", 0.2, process(forkOpen)},
+			{arena.GuardShadow.String() + "/" + forkOpen, "<=", 0.2, process(forkOpen)},
 		},
 		Open: openFork,
 	}
