@@ -14,7 +14,7 @@ type Options struct {
 	// that one snapshot is never overrun. Guard shadow counts what older snapshots
 	// need besides the shadow itself (Stats.ShadowBytes), has a default of at least
 	// 64 MiB, and never gives up the newest; what the next snapshot copies comes on
-	// top while it is taken.
+	// top while it is taken. What forks need is kept besides.
 	MaxPreserved int64
 	// HugePages asks for transparent huge pages. Protecting memory is then much
 	// quicker where no snapshot has split them yet, and the first write in each
