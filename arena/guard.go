@@ -91,6 +91,8 @@ type guard interface {
 	// touched. The arena is fresh, f another one's, intact and pinned.
 	// ErrNotSupported if these two guards cannot.
 	fork(f frozen, high uint64) error
+	// rollsBack is nil, or why the arena as it is cannot be rolled back.
+	rollsBack() error
 	// rollback makes [0, f's size) what f holds, and [f's size, high) zero. Nobody reads
 	// or writes; all of the memory is in; f is intact; no newer snapshot is
 	// open but for those that forks hold. It answers how many pages it put back;

@@ -107,6 +107,8 @@ func (g *copyGuard) complete(hold) error { return nil }
 // fork is not needed: a copy of a copy is as good as any.
 func (g *copyGuard) fork(frozen, uint64) error { return ErrNotSupported }
 
+func (g *copyGuard) rollsBack() error { return nil }
+
 func (g *copyGuard) rollback(f frozen, high uint64) (pages uint64, err error) {
 	c := f.(*copied)
 	copyParallel(g.a.mem.Bytes(0, c.size), c.mem.Bytes(0, c.size))

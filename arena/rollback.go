@@ -45,6 +45,9 @@ func (a *Arena) Rollback(s *Snapshot, hold func() (release func(), err error)) e
 	if err := s.h.f.intact(); err != nil {
 		return err
 	}
+	if err := a.guard.rollsBack(); err != nil {
+		return fmt.Errorf("rolling back: %w", err)
+	}
 	a.reg.Lock()
 	open := slices.Collect(maps.Keys(a.open))
 	a.reg.Unlock()

@@ -7,13 +7,18 @@ import (
 	"github.com/cowheap/cowheap/internal/uffd"
 )
 
+// rollsBack is nil if rollback may be called.
+func (g *shadow) rollsBack() error {
+	if g.refers {
+		return errors.New("not all of the memory is in: complete the lazy restore, or the fork, first")
+	}
+	return nil
+}
+
 // rollback puts back what has been written since f: what a scan finds dirty, what is
 // pending, and the pages in the deltas from f's on. Nothing else differs from f.
 func (g *shadow) rollback(f frozen, high uint64) (pages uint64, err error) {
 	defer g.publishFigures()
-	if g.refers {
-		return 0, errors.New("not all of the memory is in: complete the lazy restore, or the fork, first")
-	}
 	l := f.(*shadowLayer)
 	// Without protecting: what is dirty anyway is cheaper to write to.
 	if g.regions, err = g.scanRange(g.regions[:0], g.armed, 0); err != nil {
