@@ -11,6 +11,8 @@
 //     in any order.
 //   - A preserved page is the old content of a page, kept because an open
 //     snapshot needs it.
+//   - A rollback makes the arena what an open snapshot holds; a fork is a second
+//     arena that starts as one.
 //   - The gate holds writers off while a snapshot is taken (Options.Hold); how
 //     long it is closed at the instant is the pause.
 //   - Arming is protecting the memory: ahead of the instant, while writers go on,
@@ -20,7 +22,7 @@
 //
 //  1. A snapshot shows every byte as it was at one instant, while the gate was
 //     closed. Somebody who writes then nevertheless makes Snapshot fail with
-//     ErrConcurrentWrite; he never spoils a snapshot silently.
+//     ErrConcurrentWrite (guards userfault and mprotect; the others cannot tell).
 //  2. A writer waits for a snapshot only while the gate is closed: at its instant
 //     and, if writers are at full speed, for slices of up to a millisecond while
 //     it is prepared or streamed. It never waits for a reader, never fails and
@@ -31,8 +33,8 @@
 //  5. Bytes from High on are zero.
 //
 // Who may run concurrently: Alloc, Free, SizeOf and reading or writing allocated
-// bytes, by any number of goroutines, also while snapshots are read and closed.
+// bytes, by any number of goroutines, also while snapshots are read, forked and closed.
 // Snapshot holds writers off by Options.Hold, or the caller sees to it. All
 // methods of Snapshot may be called from any goroutine at any time. Close of an
-// Arena comes after the last use of its memory.
+// Arena comes after the last use of its memory; forks may outlive it.
 package arena

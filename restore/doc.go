@@ -1,8 +1,10 @@
-// Package restore brings checkpoints back into arenas.
+// Package restore brings checkpoints back into arenas, and makes arenas of
+// snapshots.
 //
 // The words: an eager restore reads and verifies everything before it returns;
 // a lazy one returns at once, and pages come in as they are touched, while a
-// prefetch brings in the rest in the background.
+// prefetch brings in the rest in the background. A fork is lazy, too, where the
+// guards can, and has no prefetch.
 //
 // What is guaranteed:
 //
