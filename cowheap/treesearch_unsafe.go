@@ -17,20 +17,16 @@ type comparable3[K any] interface{ Compare(K) int }
 // numbersBelow is how many of the first n keys of a node are less than k.
 func numbersBelow[K cmp.Ordered](node *treeNode, n uint32, k K) uint32 {
 	p := unsafe.Add(unsafe.Pointer(node), nodeHeadSize)
-	base := uint32(0)
-	for n > 1 { // without branches that depend on keys
-		half := n / 2
-		next := base + half
-		if !cmp.Less(*(*K)(unsafe.Add(p, uint64(next-1)*uint64(unsafe.Sizeof(k)))), k) {
-			next = base
+	i := uint32(0)
+	for i < n {
+		mid := (i + n) / 2
+		if cmp.Less(*(*K)(unsafe.Add(p, uint64(mid)*uint64(unsafe.Sizeof(k)))), k) {
+			i = mid + 1
+		} else {
+			n = mid
 		}
-		base = next
-		n -= half
 	}
-	if n == 1 && cmp.Less(*(*K)(unsafe.Add(p, uint64(base)*uint64(unsafe.Sizeof(k)))), k) {
-		base++
-	}
-	return base
+	return i
 }
 
 // numberIs reports whether key i of a node is k.
