@@ -391,8 +391,6 @@ func (tm *treeModel[K, V]) run(t *rapid.T) {
 	})
 }
 
-func numberID(tm *treeModel[uint64, uint64], id uint64) (uint64, error) { return id, nil }
-
 // plainTree is a model of a BTree whose values are numbers.
 func plainTree[K cmp.Ordered](keys int, key func(int) K, keep func(K) K) *treeModel[K, uint64] {
 	return &treeModel[K, uint64]{

@@ -123,30 +123,61 @@ func (t *BTree[K, V]) begin(m *Mem, op string) *treeType {
 
 // walk goes from a place to one end of the tree.
 func (t *BTree[K, V]) walk(m *Mem, tt *treeType, path *treePath, level uint32, back bool, yield func(K, *V) bool) {
-	var held heldKey[K]
+	if tt.allocates() && !m.view {
+		t.walkTexts(m, tt, path, level, back, yield)
+		return
+	}
+	var last K
 	for level < t.height {
-		mods := t.mods
-		if level == 0 && (m.view || !tt.allocates()) {
-			var more bool
-			if level, more = walkLeaf(&t.treeHeader, m, tt, path, back, btreeName, &held.k, yield); !more {
-				return
-			}
+		mods, more := t.mods, false
+		if level == 0 {
+			level, more = walkLeaf(&t.treeHeader, m, tt, path, back, btreeName, &last, yield)
 		} else {
 			node, i := t.entryAt(m, path, level)
-			k := loadTreeKey[K](m, tt, node, i)
-			held.hold(m, tt, k)
-			if !yield(k, (*V)(tt.value(m, node, i))) {
-				return
-			}
-			t.flag.check(btreeName)
+			last = loadTreeKey[K](m, tt, node, i)
+			more = yield(last, (*V)(tt.value(m, node, i)))
 			if t.mods == mods {
 				level = t.step(m, tt, path, level, back)
 			}
 		}
+		if !more {
+			return
+		}
+		t.flag.check(btreeName)
 		if t.mods != mods {
-			var found bool
-			level, found = t.seek(m, tt, held.k, path)
-			level = t.resume(m, tt, path, level, found, back)
+			level = t.resume(m, tt, last, path, back)
 		}
 	}
+}
+
+// walkTexts is walk in an Update, which may free text in the key produced last.
+func (t *BTree[K, V]) walkTexts(m *Mem, tt *treeType, path *treePath, level uint32, back bool, yield func(K, *V) bool) {
+	var held heldKey[K]
+	held.begin(&t.treeHeader, m, tt)
+	defer held.end(m)
+	for level < t.height {
+		mods := t.mods
+		node, i := t.entryAt(m, path, level)
+		k := loadTreeKey[K](m, tt, node, i)
+		held.hold(k)
+		if !yield(k, (*V)(tt.value(m, node, i))) {
+			return
+		}
+		t.flag.check(btreeName)
+		if t.mods == mods {
+			level = t.step(m, tt, path, level, back)
+		} else {
+			level = t.resume(m, tt, held.k, path, back)
+		}
+	}
+}
+
+// resume goes to the neighbour of the key that was produced last, which may be
+// gone.
+func (t *BTree[K, V]) resume(m *Mem, tt *treeType, last K, path *treePath, back bool) (level uint32) {
+	level, found := t.seek(m, tt, last, path)
+	if back || found {
+		return t.step(m, tt, path, level, back)
+	}
+	return t.settle(m, path)
 }

@@ -1,49 +1,109 @@
 package cowheap
 
-import "unsafe"
+import (
+	"slices"
+	"unsafe"
+)
 
 // A loop over a tree goes on at its place as long as no entry was put in or taken
 // out (mods), and else searches for the key that it has produced last. So it keeps
-// that key, with a copy of its text if an Update may free it.
+// that key. Text in it may be freed by an Update with the entry: whoever does that
+// copies it before for the loops that are at it, which are listed in the space. (A
+// copy for each entry would bring in memory that a loop over values has no use
+// for, and made such loops eight times slower.)
+
+// treeWalk is a loop in an Update over a tree whose keys hold text.
+type treeWalk struct {
+	h     *treeHeader
+	tt    *treeType
+	k     unsafe.Pointer // the K that was produced last
+	text  []byte         // what strings in it are copied to
+	owned bool           // all are
+}
 
 // heldKey is the key that was produced last.
 type heldKey[K any] struct {
-	k    K
-	text []byte // of the strings in k
+	treeWalk
+	k K
 }
 
-// hold makes k the held key.
-func (h *heldKey[K]) hold(m *Mem, tt *treeType, k K) {
-	h.k = k
-	if tt.allocates() && !m.view {
-		h.text = tt.ownTexts(unsafe.Pointer(&h.k), h.text[:0])
+// begin lists the loop.
+func (w *heldKey[K]) begin(h *treeHeader, m *Mem, tt *treeType) {
+	w.treeWalk = treeWalk{h: h, tt: tt, k: unsafe.Pointer(&w.k), owned: true}
+	m.space.beginWalk(&w.treeWalk)
+}
+
+// end takes the loop off the list.
+func (w *heldKey[K]) end(m *Mem) {
+	m.space.endWalk(&w.treeWalk)
+}
+
+// hold makes k the held key. Text that lies in a node is copied at once: nodes
+// change.
+func (w *heldKey[K]) hold(k K) {
+	w.k = k
+	w.text = w.tt.ownTexts(w.treeWalk.k, w.text[:0], maxShortText)
+	w.owned = false
+}
+
+func (s *space) beginWalk(w *treeWalk) {
+	s.walkMu.Lock()
+	s.walks = append(s.walks, w)
+	s.walking.Store(int32(len(s.walks)))
+	s.walkMu.Unlock()
+}
+
+func (s *space) endWalk(w *treeWalk) {
+	s.walkMu.Lock()
+	if i := slices.Index(s.walks, w); i >= 0 {
+		s.walks = slices.Delete(s.walks, i, i+1)
+	}
+	s.walking.Store(int32(len(s.walks)))
+	s.walkMu.Unlock()
+}
+
+// holdWalks has loops over h keep the text of their keys, before any is freed.
+func (s *space) holdWalks(h *treeHeader) {
+	if s.walking.Load() == 0 {
+		return
+	}
+	s.walkMu.Lock()
+	defer s.walkMu.Unlock()
+	for _, w := range s.walks {
+		if w.h == h && !w.owned {
+			w.text, w.owned = w.tt.ownTexts(w.k, nil, ^uint64(0)), true
+		}
 	}
 }
 
-// ownTexts makes the strings in the K at k copies that lie in room, or in a
-// larger piece of Go memory, which it returns.
-func (kt *keyType) ownTexts(k unsafe.Pointer, room []byte) []byte {
-	parts := kt.parts
+// ownTexts makes strings in the K at k copies, if they have at most that many
+// bytes. They lie in room or in a larger piece of Go memory, which it returns.
+func (kt *keyType) ownTexts(k unsafe.Pointer, room []byte, most uint64) []byte {
 	if kt.class == keyText {
-		parts = []keyPart{{text: true}}
+		return ownText(k, room, most)
 	}
-	need := 0
-	for _, p := range parts {
+	for _, p := range kt.parts {
 		if p.text {
-			need += len(goText(unsafe.Add(k, p.off)))
+			room = ownText(unsafe.Add(k, p.off), room, most)
 		}
 	}
-	if cap(room) < need {
-		room = make([]byte, 0, 2*need)
+	return room
+}
+
+// ownText is ownTexts for the string at p. Strings in a room that has become too
+// small stay where they are.
+func ownText(p unsafe.Pointer, room []byte, most uint64) []byte {
+	s := (*string)(p)
+	n := len(*s)
+	if uint64(n) > most {
+		return room
 	}
-	for _, p := range parts {
-		if p.text {
-			at := (*string)(unsafe.Add(k, p.off))
-			from := len(room)
-			room = append(room, *at...)
-			*at = unsafe.String(unsafe.SliceData(room[from:]), len(room)-from)
-		}
+	if cap(room)-len(room) < n {
+		room = make([]byte, 0, 2*n+maxShortText)
 	}
+	from := len(room)
+	room = append(room, *s...)
+	*s = unsafe.String(unsafe.SliceData(room[from:]), n)
 	return room
 }
 
@@ -85,14 +145,6 @@ func (h *treeHeader) step(m *Mem, tt *treeType, path *treePath, level uint32, ba
 		return h.prev(m, tt, path, level)
 	}
 	return h.next(m, tt, path, level)
-}
-
-// resume goes on from where a search for the last key has ended.
-func (h *treeHeader) resume(m *Mem, tt *treeType, path *treePath, level uint32, found, back bool) uint32 {
-	if back || found {
-		return h.step(m, tt, path, level, back)
-	}
-	return h.settle(m, path)
 }
 
 // treeEntry is the entry at a place, if there is one.

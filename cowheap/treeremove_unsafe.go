@@ -4,6 +4,9 @@ package cowheap
 // and its value where it is apart; not what the value owns. It needs no memory.
 func (h *treeHeader) remove(m *Mem, tt *treeType, path *treePath, level uint32) {
 	node, i := h.entryAt(m, path, level)
+	if tt.allocates() {
+		m.space.holdWalks(h)
+	}
 	tt.freeKey(m, tt.key(node, i))
 	if tt.apart {
 		m.release(*(*uint64)(tt.kept(node, i)))
@@ -101,6 +104,9 @@ func (tt *treeType) shiftRight(left, right, parent *treeNode, sep uint32) {
 // free frees everything that the tree has and leaves the header as it is.
 func (h *treeHeader) free(m *Mem, tt *treeType) {
 	if h.height > 0 {
+		if tt.allocates() {
+			m.space.holdWalks(h)
+		}
 		h.freeNode(m, tt, h.root)
 	}
 }
