@@ -9,8 +9,8 @@ import (
 // out (mods), and else searches for the key that it has produced last. So it keeps
 // that key. Text in it may be freed by an Update with the entry: whoever does that
 // copies it before for the loops that are at it, which are listed in the space. (A
-// copy for each entry would bring in memory that a loop over values has no use
-// for, and made such loops eight times slower.)
+// copy for each entry brings in memory that a loop over values has no use for: it
+// made a loop over 1e6 keys of 20 bytes several times slower.)
 
 // treeWalk is a loop in an Update over a tree whose keys hold text.
 type treeWalk struct {
