@@ -30,6 +30,8 @@ func peek(a *Arena, base []byte) []byte {
 	high := a.High()
 	all := append(bytes.Clone(base), make([]byte, high)...)[:high]
 	g := a.guard.(*shadow)
+	a.mu.Lock() // the guard may be ending the lazy restore in the background
+	defer a.unlock()
 	for page := range high / pageSize {
 		if g.high > page*pageSize {
 			if _, ok := g.missing.brought(page, 1); !ok {
@@ -39,6 +41,13 @@ func peek(a *Arena, base []byte) []byte {
 		copy(all[page*pageSize:], a.mem.Bytes(page*pageSize, pageSize))
 	}
 	return all
+}
+
+// under asks what belongs to who has the arena's mu: the guard works in the background, too.
+func under(a *Arena, ask func() bool) bool {
+	a.mu.Lock()
+	defer a.unlock()
+	return ask()
 }
 
 // bringAll is Populate.
@@ -130,7 +139,7 @@ func shadowForkModel(t *testing.T, seed uint64) (brought, of int64) {
 	}
 	complete := func() {
 		t.Helper()
-		if g.refers {
+		if under(a, func() bool { return g.refers }) {
 			s := a.Stats()
 			brought, of = brought+s.RestoredPages, of+s.RestorePages
 		}
@@ -148,7 +157,7 @@ func shadowForkModel(t *testing.T, seed uint64) (brought, of int64) {
 				continue
 			}
 			in := a.Stats().RestoredPages
-			clean := g.armed > 0 || g.unscanned
+			clean := under(a, func() bool { return g.armed > 0 || g.unscanned })
 			open = append(open, pair{snapshot(t, a), peek(a, base.want)})
 			check("a snapshot")
 			if now := a.Stats().RestoredPages; clean && now != in {
@@ -174,7 +183,7 @@ func shadowForkModel(t *testing.T, seed uint64) (brought, of int64) {
 				continue
 			}
 			p := open[rng.IntN(len(open))]
-			if g.refers {
+			if under(a, func() bool { return g.refers }) {
 				complete()
 			}
 			rollBack(t, a, p.s)
@@ -194,7 +203,7 @@ func shadowForkModel(t *testing.T, seed uint64) (brought, of int64) {
 				continue
 			}
 			p := open[rng.IntN(len(open))]
-			if g.refers {
+			if under(a, func() bool { return g.refers }) {
 				r, err := Restore(Options{Guard: GuardShadow, MaxSize: 64 << 20}, p.s.Size())
 				if err != nil {
 					t.Fatal(err)
@@ -230,7 +239,7 @@ func shadowForkModel(t *testing.T, seed uint64) (brought, of int64) {
 				t.Fatal(err)
 			}
 		case 12: // a scan that failed
-			if rng.IntN(20) == 0 && !g.unscanned {
+			if rng.IntN(20) == 0 && under(a, func() bool { return !g.unscanned }) {
 				g.lose(nil)
 			}
 		case 13: // the parent goes on
@@ -267,7 +276,7 @@ func shadowForkModel(t *testing.T, seed uint64) (brought, of int64) {
 	open = nil
 	check("closing all")
 	g.cool()
-	if g.high != 0 {
+	if under(a, func() bool { return g.high != 0 }) {
 		t.Errorf("seed %d: all is in and no snapshot open, and faults of missing pages go on", seed)
 	}
 	want := live(a)

@@ -14,6 +14,10 @@ type (
 	isMap interface {
 		mapKeyElem() (key, elem reflect.Type)
 	}
+	isTree interface {
+		treeKeyElem() (key, elem reflect.Type)
+	}
+	isQueue interface{ queueElem() reflect.Type }
 )
 
 func (*Ref[T]) refTarget() reflect.Type { return reflect.TypeFor[T]() }
@@ -24,6 +28,16 @@ func (*Map[K, V]) mapKeyElem() (key, elem reflect.Type) {
 	return reflect.TypeFor[K](), reflect.TypeFor[V]()
 }
 
+func (*BTree[K, V]) treeKeyElem() (key, elem reflect.Type) {
+	return reflect.TypeFor[K](), reflect.TypeFor[V]()
+}
+
+func (*BTreeFunc[K, V]) treeKeyElem() (key, elem reflect.Type) {
+	return reflect.TypeFor[K](), reflect.TypeFor[V]()
+}
+
+func (*Queue[T]) queueElem() reflect.Type { return reflect.TypeFor[T]() }
+
 // shape is what a type is to this package.
 type shape uint8
 
@@ -32,10 +46,14 @@ const (
 	shapeRef
 	shapeVec
 	shapeMap
+	shapeTree     // BTree
+	shapeTreeFunc // BTreeFunc
+	shapeQueue
 	shapeText // String
 )
 
-// shapeOf returns the shape of t, its element type and a Map's key type.
+// shapeOf returns the shape of t, its element type and the key type of
+// what has keys.
 func shapeOf(t reflect.Type) (s shape, elem, key reflect.Type) {
 	if t.Kind() != reflect.Struct || t.PkgPath() != ownPath {
 		return shapeOther, nil, nil
@@ -54,6 +72,14 @@ func shapeOf(t reflect.Type) (s shape, elem, key reflect.Type) {
 	case "Map":
 		key, elem = c.(isMap).mapKeyElem()
 		return shapeMap, elem, key
+	case "BTree":
+		key, elem = c.(isTree).treeKeyElem()
+		return shapeTree, elem, key
+	case "BTreeFunc":
+		key, elem = c.(isTree).treeKeyElem()
+		return shapeTreeFunc, elem, key
+	case "Queue":
+		return shapeQueue, c.(isQueue).queueElem(), nil
 	}
 	return shapeOther, nil, nil
 }

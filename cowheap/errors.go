@@ -42,6 +42,8 @@ var (
 	ErrReadOnly = errors.New("a View only reads: use Update to change the heap")
 	// ErrNotFound: the heap has no root of this name, and a View creates none.
 	ErrNotFound = errors.New("no such root")
+	// ErrOrder: what was to be loaded into a tree does not ascend.
+	ErrOrder = errors.New("keys do not ascend")
 	// ErrLayout: the type differs from the one that the heap holds. It comes as
 	// a *LayoutError, which lists the differences.
 	ErrLayout = errors.New("layout differs")

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"maps"
+	"math"
 	"math/bits"
 	"testing"
 )
@@ -156,6 +157,123 @@ func (r *byText) entries(off, slotSize uint64, hash func(slot uint64) uint64, vi
 	}
 	if seen != count {
 		panic("number of entries")
+	}
+}
+
+// tree calls visit with each entry of the tree at off, in order.
+func (r *byText) tree(off, keySize, valSize, valAlign uint64, visit func(key, val uint64)) {
+	root, count, levels := r.u64(off), r.u64(off+8), r.u32(off+24)
+	seen := uint64(0)
+	var walk func(node uint64, level uint32)
+	walk = func(node uint64, level uint32) {
+		child := uint64(0)
+		if level > 0 {
+			child = 8
+		}
+		room := max(8, (1016-child)/max(1, keySize+child+valSize))
+		n := uint64(r.u32(node))
+		if n == 0 || n > room || r.u32(node+4) != level {
+			panic(fmt.Sprintf("node of %d entries at level %d", n, level))
+		}
+		at := 8 + room*keySize
+		children := (at + 7) / 8 * 8
+		if level > 0 {
+			at = children + 8*(room+1)
+		}
+		vals := (at + valAlign - 1) / valAlign * valAlign
+		spare := bytes.Join([][]byte{r.b[node+8+n*keySize : node+8+room*keySize], r.b[node+vals+n*valSize : node+vals+room*valSize]}, nil)
+		for i := range n {
+			if level > 0 {
+				walk(r.u64(node+children+8*i), level-1)
+			}
+			visit(node+8+i*keySize, node+vals+i*valSize)
+			seen++
+		}
+		if level > 0 {
+			walk(r.u64(node+children+8*n), level-1)
+			spare = append(spare, r.b[node+children+8*(n+1):node+children+8*(room+1)]...)
+		}
+		if len(bytes.Trim(spare, "\x00")) > 0 {
+			panic("room that is not in use is not zero")
+		}
+	}
+	if root != 0 {
+		walk(root, levels-1)
+	}
+	if seen != count {
+		panic("number of entries of a tree")
+	}
+}
+
+func TestTreesAndQueuesAreReadByTheirSpecification(t *testing.T) {
+	type state struct {
+		Texts  BTree[string, [40]uint32]
+		Floats BTree[float64, uint16]
+		Bytes  BTree[int8, struct{}]
+		Scores BTreeFunc[byScore, uint64]
+		Queue  Queue[uint32]
+	}
+	s, b := newTestSpace(t, 16<<20)
+	must[any](t)(nil, s.update(func(m *Mem) error {
+		st := must[Ref[state]](t)(Root[state](m, "state")).Ptr(m)
+		for i := range 5000 {
+			must[any](t)(nil, st.Texts.Set(m, textKeyOf(i), [40]uint32{39: uint32(i)}))
+			must[any](t)(nil, st.Floats.Set(m, float64((i*7919)%5000)/4-100, uint16(i)))
+			must[any](t)(nil, st.Bytes.Set(m, int8(i), struct{}{}))
+			must[any](t)(nil, st.Scores.Set(m, byScore{int64(i % 70), uint64(i)}, uint64(i)))
+			must[any](t)(nil, st.Queue.Push(m, uint32(i)))
+		}
+		for i := range 2000 {
+			st.Texts.Delete(m, textKeyOf(i))
+			st.Queue.Pop(m)
+		}
+		return nil
+	}))
+	r := byText{b: b.bytes(0, b.high)}
+	at := r.roots(b.root)["state"]
+	texts, last, n := 0, "", 0
+	r.tree(at, 16, 8, 8, func(key, val uint64) {
+		k := r.text(key)
+		if k <= last && texts > 0 || textKeyOf(int(r.u32(r.u64(val)+39*4))) != k {
+			t.Errorf("text %q after %q", k, last)
+		}
+		last = k
+		texts++
+	})
+	r.tree(at+32, 8, 2, 2, func(key, val uint64) {
+		i := int(binary.LittleEndian.Uint16(r.b[val:]))
+		if f := math.Float64frombits(r.u64(key)); f != float64(n)/4-100 || i*7919%5000 != n {
+			t.Errorf("float %v with %d", f, i)
+		}
+		n++
+	})
+	numbers := -128
+	r.tree(at+64, 1, 0, 1, func(key, val uint64) {
+		if int8(r.b[key]) != int8(numbers) {
+			t.Errorf("int8 %d, want %d", int8(r.b[key]), numbers)
+		}
+		numbers++
+	})
+	var before byScore
+	r.tree(at+96, 16, 8, 8, func(key, val uint64) {
+		k := byScore{int64(r.u64(key)), r.u64(key + 8)}
+		if before != (byScore{}) && before.Compare(k) >= 0 || r.u64(val) != k.ID {
+			t.Errorf("%v after %v", k, before)
+		}
+		before = k
+	})
+	if texts != 3000 || n != 5000 || numbers != 128 {
+		t.Errorf("%d texts, %d floats, int8 up to %d", texts, n, numbers)
+	}
+	q := at + 128
+	ring, room, first := r.u64(q), r.u64(q+8), r.u64(q+16)
+	if first != 2000 || r.u64(q+24) != 3000 {
+		t.Fatalf("a Queue of %d, %d taken out", r.u64(q+24), first)
+	}
+	for i := range uint64(3000) {
+		if v := r.u32(ring + 4*((first+i)%room)); v != uint32(first+i) {
+			t.Fatalf("element %d is %d", i, v)
+		}
 	}
 }
 

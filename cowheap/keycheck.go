@@ -5,7 +5,7 @@ import (
 	"reflect"
 )
 
-// checkKey refuses what is in type t but cannot be in the key of a Map. Keys are
+// checkKey refuses what is in type t but cannot be in the key of a Map or a tree. Keys are
 // compared and hashed as bytes, so equal keys must have equal bytes.
 func checkKey(refuse func(path string, t reflect.Type, remedy string), t reflect.Type, path string) {
 	switch shape, _, _ := shapeOf(t); shape {
@@ -14,7 +14,7 @@ func checkKey(refuse func(path string, t reflect.Type, remedy string), t reflect
 	case shapeText:
 		refuse(path, t, "a Map keeps the bytes of its keys itself: use string as key type")
 		return
-	case shapeVec, shapeMap:
+	case shapeVec, shapeMap, shapeTree, shapeTreeFunc, shapeQueue:
 		refuse(path, t, "a container is no key")
 		return
 	}

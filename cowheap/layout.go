@@ -7,13 +7,16 @@ import (
 )
 
 // Kinds of a recorded type. Others are named as reflect names them: "int64",
-// "bool", "string" (only as the key of a Map) and so on.
+// "bool", "string" (only as the key of a Map or a tree) and so on.
 const (
 	kindStruct = "struct"
 	kindArray  = "array"
 	kindRef    = "Ref"
 	kindVec    = "Vec"
 	kindMap    = "Map"
+	kindTree   = "BTree"
+	kindOrder  = "BTreeFunc"
+	kindQueue  = "Queue"
 	kindText   = "String"
 )
 
@@ -50,6 +53,12 @@ func (r *layoutRecorder) add(t reflect.Type) int {
 		rec.Kind, rec.Elem = kindVec, r.add(elem)
 	case shape == shapeMap:
 		rec.Kind, rec.Key, rec.Elem = kindMap, r.add(key), r.add(elem)
+	case shape == shapeTree:
+		rec.Kind, rec.Key, rec.Elem = kindTree, r.add(key), r.add(elem)
+	case shape == shapeTreeFunc:
+		rec.Kind, rec.Key, rec.Elem = kindOrder, r.add(key), r.add(elem)
+	case shape == shapeQueue:
+		rec.Kind, rec.Elem = kindQueue, r.add(elem)
 	case t.Kind() == reflect.Array:
 		rec.Kind, rec.Len = kindArray, int64(t.Len())
 		if t.Len() > 0 {

@@ -210,6 +210,17 @@ func TestLayoutComparison(t *testing.T) {
 		}](), false, []string{"T was 8 bytes, is 2 bytes"}},
 		{"scalar", reflect.TypeFor[int](), reflect.TypeFor[int64](), false, []string{"T was int, is int64"}},
 		{"array", reflect.TypeFor[[3]int](), reflect.TypeFor[[4]int](), false, []string{"T was [3]int, is [4]int"}},
+		{"element of a BTree", reflect.TypeFor[BTree[string, entry1]](), reflect.TypeFor[BTree[string, struct{ At int64 }]](), false, []string{
+			"T[]._ was [8]uint8 at offset 8, is absent", "T[].Arr was [4]uint16 at offset 16, is absent"}},
+		{"key of a BTree", reflect.TypeFor[BTree[string, int]](), reflect.TypeFor[BTree[float64, int]](), false, []string{"T[key] was string, is float64"}},
+		{"key of a BTreeFunc", reflect.TypeFor[Vec[BTreeFunc[byScore, int]]](), reflect.TypeFor[Vec[BTreeFunc[byName, int]]](), false, []string{
+			"T[][key].Score was int64 at offset 0, is absent", "T[][key].ID was uint64 at offset 8, is absent",
+			"T[][key].Name was absent, is string at offset 0", "T[][key].Kind was absent, is uint64 at offset 16",
+			"T[][key].City was absent, is string at offset 24"}},
+		{"element of a Queue", reflect.TypeFor[struct{ Q Queue[int32] }](), reflect.TypeFor[struct{ Q Queue[uint32] }](), false, []string{"T.Q[] was int32, is uint32"}},
+		{"kind of tree", reflect.TypeFor[BTree[uint64, int]](), reflect.TypeFor[Map[uint64, int]](), false, []string{"T was BTree[uint64,int], is Map[uint64,int]"}},
+		{"tree and queue", reflect.TypeFor[struct{ A Queue[[3]int] }](), reflect.TypeFor[struct{ A BTreeFunc[byScore, int] }](), false, []string{
+			"T.A was Queue[[3]int], is BTreeFunc[struct cowheap.byScore of 16 bytes,int]"}},
 		{"container", reflect.TypeFor[Vec[int]](), reflect.TypeFor[Map[int, int]](), false, []string{"T was Vec[int], is Map[int,int]"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -245,7 +256,7 @@ func TestLayoutOfWhatLeadsToItself(t *testing.T) {
 func TestLayoutIsTheSameOnceEncodedAndDecoded(t *testing.T) {
 	for _, typ := range []reflect.Type{
 		reflect.TypeFor[goodRow](), reflect.TypeFor[loop](), reflect.TypeFor[version1](), reflect.TypeFor[int](),
-		reflect.TypeFor[Map[mixed, [0]int]](), reflect.TypeFor[struct{}](),
+		reflect.TypeFor[Map[mixed, [0]int]](), reflect.TypeFor[everything](), reflect.TypeFor[struct{}](),
 	} {
 		l := layoutOf(typ)
 		b := encodeLayout(l)

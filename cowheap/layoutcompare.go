@@ -55,9 +55,9 @@ func (c *layoutComparer) types(w, i int, path string) {
 		}
 	case kindRef:
 		c.types(was.Elem, is.Elem, path+"->")
-	case kindVec:
+	case kindVec, kindQueue:
 		c.types(was.Elem, is.Elem, path+"[]")
-	case kindMap:
+	case kindMap, kindTree, kindOrder:
 		c.types(was.Key, is.Key, path+"[key]")
 		c.types(was.Elem, is.Elem, path+"[]")
 	case kindStruct:
@@ -160,10 +160,10 @@ func describeNested(l checkpoint.Layout, i, depth int) string {
 		return fmt.Sprintf("[%d]%s", t.Len, describeNested(l, t.Elem, depth-1))
 	case kindRef:
 		return "Ref[" + describeNested(l, t.Elem, depth-1) + "]"
-	case kindVec:
-		return "Vec[" + describeNested(l, t.Elem, depth-1) + "]"
-	case kindMap:
-		return "Map[" + describeNested(l, t.Key, depth-1) + "," + describeNested(l, t.Elem, depth-1) + "]"
+	case kindVec, kindQueue:
+		return t.Kind + "[" + describeNested(l, t.Elem, depth-1) + "]"
+	case kindMap, kindTree, kindOrder:
+		return t.Kind + "[" + describeNested(l, t.Key, depth-1) + "," + describeNested(l, t.Elem, depth-1) + "]"
 	}
 	return t.Kind
 }

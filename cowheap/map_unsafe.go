@@ -27,12 +27,13 @@ type Map[K comparable, V any] struct {
 
 // Get returns a copy of the value of k, and whether there is one.
 //
-// It panics if V holds a Map or a Vec, of which there must not be a copy: use Ptr.
+// It panics if V holds a container of which there must not be a copy (all but
+// String): use Ptr.
 func (t *Map[K, V]) Get(m *Mem, k K) (v V, ok bool) {
 	m.mustHold(unsafe.Pointer(t), "Map.Get")
 	mt := mapTypeOf[K, V]()
 	if mt.val.fixed {
-		panic("cowheap: Map.Get of a value with a Map or a Vec in it: containers must not be copied; use Map.Ptr")
+		panic("cowheap: Map.Get of a value with a container in it: containers must not be copied; use Map.Ptr")
 	}
 	t.flag.check(mapName)
 	slot := t.find(m, mt, unsafe.Pointer(&k), mt.hashKey(m, unsafe.Pointer(&k)))
@@ -77,7 +78,7 @@ func (t *Map[K, V]) Slot(m *Mem, k K) (p *V, existed bool, err error) {
 // of the value before are freed, unless they are in v as well. It fails with
 // ErrFull, and with ErrReadOnly inside View; then nothing has been changed.
 //
-// It panics if v holds a Map or a Vec that is not empty, which would be a copy:
+// It panics if v holds a container other than String that is not empty, which would be a copy:
 // use Slot and fill it in the heap.
 func (t *Map[K, V]) Set(m *Mem, k K, v V) error {
 	m.mustHold(unsafe.Pointer(t), "Map.Set")

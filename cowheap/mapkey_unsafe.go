@@ -92,15 +92,15 @@ func loadWord(class keyClass, p unsafe.Pointer) uint64 {
 }
 
 // hashKey hashes the K at k.
-func (mt *mapType) hashKey(m *Mem, k unsafe.Pointer) uint64 {
-	switch mt.class {
+func (kt *keyType) hashKey(m *Mem, k unsafe.Pointer) uint64 {
+	switch kt.class {
 	case keyText:
 		return m.secrets.bytes(m.s0, goText(k))
 	case keyBytes:
-		return m.secrets.bytes(m.s0, rawText(k, mt.keySize))
+		return m.secrets.bytes(m.s0, rawText(k, kt.keySize))
 	case keyMixed:
 		h := m.s0
-		for _, p := range mt.parts {
+		for _, p := range kt.parts {
 			if at := unsafe.Add(k, p.off); p.text {
 				h = m.secrets.bytes(h, goText(at))
 			} else {
@@ -109,19 +109,19 @@ func (mt *mapType) hashKey(m *Mem, k unsafe.Pointer) uint64 {
 		}
 		return h
 	}
-	return m.word(loadWord(mt.class, k))
+	return m.word(loadWord(kt.class, k))
 }
 
 // hashStored hashes the key in a slot: the same as hashKey of the key.
-func (mt *mapType) hashStored(m *Mem, slot unsafe.Pointer) uint64 {
-	switch mt.class {
+func (kt *keyType) hashStored(m *Mem, slot unsafe.Pointer) uint64 {
+	switch kt.class {
 	case keyText:
 		return m.secrets.bytes(m.s0, m.textOf(slot))
 	case keyBytes:
-		return m.secrets.bytes(m.s0, rawText(slot, mt.keySize))
+		return m.secrets.bytes(m.s0, rawText(slot, kt.keySize))
 	case keyMixed:
 		h := m.s0
-		for _, p := range mt.parts {
+		for _, p := range kt.parts {
 			if at := unsafe.Add(slot, p.off); p.text {
 				h = m.secrets.bytes(h, m.textOf(at))
 			} else {
@@ -130,12 +130,12 @@ func (mt *mapType) hashStored(m *Mem, slot unsafe.Pointer) uint64 {
 		}
 		return h
 	}
-	return m.word(loadWord(mt.class, slot))
+	return m.word(loadWord(kt.class, slot))
 }
 
 // isMixed reports whether the mixed key in a slot is the K at k.
-func (mt *mapType) isMixed(m *Mem, slot, k unsafe.Pointer) bool {
-	for _, p := range mt.parts {
+func (kt *keyType) isMixed(m *Mem, slot, k unsafe.Pointer) bool {
+	for _, p := range kt.parts {
 		a, b := unsafe.Add(slot, p.off), unsafe.Add(k, p.off)
 		if p.text && !m.textIs(a, goText(b)) || !p.text && rawText(a, p.n) != rawText(b, p.n) {
 			return false
@@ -145,19 +145,19 @@ func (mt *mapType) isMixed(m *Mem, slot, k unsafe.Pointer) bool {
 }
 
 // allocates reports whether keys hold text, which may need allocations.
-func (mt *mapType) allocates() bool { return mt.class >= keyText }
+func (kt *keyType) allocates() bool { return kt.class >= keyText }
 
 // keepKey makes what a slot holds for the K at k, at kept. If that fails, for want
 // of memory, nothing has been allocated.
 //
 // Preconditions: allocates; kept has room for keySize bytes.
-func (mt *mapType) keepKey(m *Mem, kept, k unsafe.Pointer) error {
-	if mt.class == keyText {
+func (kt *keyType) keepKey(m *Mem, kept, k unsafe.Pointer) error {
+	if kt.class == keyText {
 		text, err := m.keepText(goText(k))
 		*(*textKey)(kept) = text
 		return err
 	}
-	for i, p := range mt.parts {
+	for i, p := range kt.parts {
 		at, from := unsafe.Add(kept, p.off), unsafe.Add(k, p.off)
 		if !p.text {
 			copy(unsafe.Slice((*byte)(at), p.n), rawText(from, p.n))
@@ -165,7 +165,7 @@ func (mt *mapType) keepKey(m *Mem, kept, k unsafe.Pointer) error {
 		}
 		text, err := m.keepText(goText(from))
 		if err != nil {
-			mt.freeTexts(m, kept, mt.parts[:i])
+			kt.freeTexts(m, kept, kt.parts[:i])
 			return err
 		}
 		*(*textKey)(at) = text
@@ -174,18 +174,18 @@ func (mt *mapType) keepKey(m *Mem, kept, k unsafe.Pointer) error {
 }
 
 // freeKey frees what the key in a slot holds.
-func (mt *mapType) freeKey(m *Mem, slot unsafe.Pointer) {
-	switch mt.class {
+func (kt *keyType) freeKey(m *Mem, slot unsafe.Pointer) {
+	switch kt.class {
 	case keyText:
 		if k := (*textKey)(slot); k.long() {
 			m.release(k.lo)
 		}
 	case keyMixed:
-		mt.freeTexts(m, slot, mt.parts)
+		kt.freeTexts(m, slot, kt.parts)
 	}
 }
 
-func (mt *mapType) freeTexts(m *Mem, slot unsafe.Pointer, parts []keyPart) {
+func (kt *keyType) freeTexts(m *Mem, slot unsafe.Pointer, parts []keyPart) {
 	for _, p := range parts {
 		if k := (*textKey)(unsafe.Add(slot, p.off)); p.text && k.long() {
 			m.release(k.lo)
@@ -196,12 +196,12 @@ func (mt *mapType) freeTexts(m *Mem, slot unsafe.Pointer, parts []keyPart) {
 // loadKey puts the key of a slot into the K at k, which is zero. Strings in it
 // alias the heap. Words that the collector takes for pointers are written as
 // strings only: what a slot has in their place would look like a bad pointer.
-func (mt *mapType) loadKey(m *Mem, slot, k unsafe.Pointer) {
-	switch mt.class {
+func (kt *keyType) loadKey(m *Mem, slot, k unsafe.Pointer) {
+	switch kt.class {
 	case keyText:
 		*(*string)(k) = m.textOf(slot)
 	case keyMixed:
-		for _, p := range mt.parts {
+		for _, p := range kt.parts {
 			at, from := unsafe.Add(k, p.off), unsafe.Add(slot, p.off)
 			if p.text {
 				*(*string)(at) = m.textOf(from)
@@ -210,15 +210,15 @@ func (mt *mapType) loadKey(m *Mem, slot, k unsafe.Pointer) {
 			}
 		}
 	default:
-		copy(unsafe.Slice((*byte)(k), mt.keySize), rawText(slot, mt.keySize))
+		copy(unsafe.Slice((*byte)(k), kt.keySize), rawText(slot, kt.keySize))
 	}
 }
 
 // appendIdentity appends what identifies the entry in a slot among those that the map
 // has at this time: the slot's bytes, texts by their offsets.
-func (mt *mapType) appendIdentity(b []byte, slot unsafe.Pointer) []byte {
-	if mt.class == keyWord8 {
+func (kt *keyType) appendIdentity(b []byte, slot unsafe.Pointer) []byte {
+	if kt.class == keyWord8 {
 		return binary.LittleEndian.AppendUint64(b, *(*uint64)(slot))
 	}
-	return append(b, rawText(slot, mt.keySize)...)
+	return append(b, rawText(slot, kt.keySize)...)
 }

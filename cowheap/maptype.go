@@ -6,9 +6,7 @@ import "reflect"
 // Map's key and value type. The sizes in it are part of the format: both types
 // are in the recorded layout, and these follow from them.
 type mapType struct {
-	class   keyClass
-	keySize uint64 // bytes of a key in a slot, the same as of K
-	parts   []keyPart
+	keyType
 
 	val *typeInfo
 	// apart: values are allocations of their own, and slots hold their offsets.
@@ -20,26 +18,6 @@ type mapType struct {
 	slotSize  uint64
 	groupSize uint64
 	maxGroups uint64 // of a table, before it is split
-}
-
-// keyClass says how keys are hashed and compared.
-type keyClass uint8
-
-const (
-	keyWord8 keyClass = iota // 8 bytes, as a number
-	keyWord4
-	keyWord2
-	keyWord1
-	keyBytes // as many bytes as a key has
-	keyText  // a Go string
-	keyMixed // a struct or an array with Go strings in it
-)
-
-// keyPart is a part of a mixed key: a Go string, or bytes up to the next one.
-type keyPart struct {
-	off  uint64
-	n    uint64
-	text bool
 }
 
 const (
@@ -80,7 +58,7 @@ func describeMap(key, val reflect.Type) *mapType {
 	if mt := describedMaps[[2]reflect.Type{key, val}]; mt != nil {
 		return mt
 	}
-	mt := &mapType{keySize: uint64(key.Size()), val: declare(val)}
+	mt := &mapType{val: declare(val)}
 	describedMaps[[2]reflect.Type{key, val}] = mt
 	mt.describeKey(key)
 
@@ -98,55 +76,4 @@ func describeMap(key, val reflect.Type) *mapType {
 		mt.maxGroups /= 2
 	}
 	return mt
-}
-
-func (mt *mapType) describeKey(t reflect.Type) {
-	if t.Kind() == reflect.String {
-		mt.class = keyText
-		return
-	}
-	mt.addParts(t, 0)
-	for _, p := range mt.parts {
-		if p.text {
-			mt.class = keyMixed
-			return
-		}
-	}
-	mt.parts = nil
-	switch mt.keySize {
-	case 8:
-		mt.class = keyWord8
-	case 4:
-		mt.class = keyWord4
-	case 2:
-		mt.class = keyWord2
-	case 1:
-		mt.class = keyWord1
-	default:
-		mt.class = keyBytes
-	}
-}
-
-// addParts appends the parts of a key of type t at offset off. Bytes next to
-// each other are one part.
-func (mt *mapType) addParts(t reflect.Type, off uint64) {
-	switch {
-	case t.Kind() == reflect.String:
-		mt.parts = append(mt.parts, keyPart{off: off, n: uint64(t.Size()), text: true})
-	case t.Kind() == reflect.Struct:
-		for i := range t.NumField() {
-			f := t.Field(i)
-			mt.addParts(f.Type, off+uint64(f.Offset))
-		}
-	case t.Kind() == reflect.Array:
-		for i := range t.Len() {
-			mt.addParts(t.Elem(), off+uint64(i)*uint64(t.Elem().Size()))
-		}
-	case t.Size() > 0:
-		if n := len(mt.parts); n > 0 && !mt.parts[n-1].text {
-			mt.parts[n-1].n += uint64(t.Size()) // keys have no padding
-			return
-		}
-		mt.parts = append(mt.parts, keyPart{off: off, n: uint64(t.Size())})
-	}
 }

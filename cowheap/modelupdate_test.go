@@ -32,6 +32,9 @@ var modelOps = map[string]func(u *modelUpdate) error{
 	"set notes":    func(u *modelUpdate) error { return u.times(20, u.setNote) },
 	"delete notes": func(u *modelUpdate) error { return u.times(10, u.deleteNote) },
 	"list":         (*modelUpdate).changeList,
+	"set order":    func(u *modelUpdate) error { return u.times(200, u.setOrder) },
+	"delete order": func(u *modelUpdate) error { return u.times(200, u.deleteOrder) },
+	"queue":        func(u *modelUpdate) error { return u.times(300, u.changeQueue) },
 	"text":         (*modelUpdate).setText,
 	"counter":      (*modelUpdate).count,
 	"full":         (*modelUpdate).full,
@@ -204,6 +207,58 @@ func (u *modelUpdate) changeList() error {
 		}
 		u.w.list = append(u.w.list, more...)
 		return u.s.List.Append(u.m, more...)
+	}
+	return nil
+}
+
+func (u *modelUpdate) setOrder() error {
+	k := textKeyOf(u.rand.IntN(3000))
+	p, existed, err := u.s.Order.Slot(u.m, k)
+	_, has := u.w.order[k]
+	if err != nil || existed != has {
+		return fmt.Errorf("%q existed in the tree: %v, want %v (%w)", k, existed, has, err)
+	}
+	u.w.order[k] = fmt.Sprint("value ", u.rand.Uint32())
+	return p.Set(u.m, u.w.order[k])
+}
+
+// deleteOrder deletes an entry, or the next ones from there on in a loop.
+func (u *modelUpdate) deleteOrder() error {
+	k := textKeyOf(u.rand.IntN(3000))
+	if u.rand.IntN(50) > 0 {
+		_, has := u.w.order[k]
+		if _, ok := u.s.Order.Delete(u.m, k); ok != has {
+			return fmt.Errorf("deleting %q from the tree: %v, want %v", k, ok, has)
+		}
+		delete(u.w.order, k)
+		return nil
+	}
+	left := 100
+	for next := range u.s.Order.Ascend(u.m, k) {
+		if left--; left == 0 {
+			break
+		}
+		next = strings.Clone(next)
+		if _, ok := u.s.Order.Delete(u.m, next); !ok {
+			return fmt.Errorf("deleting %q in a loop: it is not there", next)
+		}
+		delete(u.w.order, next)
+	}
+	return nil
+}
+
+func (u *modelUpdate) changeQueue() error {
+	if u.rand.IntN(5) > 1 {
+		v := u.rand.Uint64()
+		u.w.queue = append(u.w.queue, v)
+		return u.s.Queue.Push(u.m, v)
+	}
+	v, ok := u.s.Queue.Pop(u.m)
+	if ok != (len(u.w.queue) > 0) || ok && v != u.w.queue[0] {
+		return fmt.Errorf("Pop gives %d %v, want the first of %d", v, ok, u.w.queue)
+	}
+	if ok {
+		u.w.queue = u.w.queue[1:]
 	}
 	return nil
 }

@@ -24,6 +24,8 @@ type (
 		Notes    Map[uint64, modelNote]
 		List     Vec[uint64]
 		Text     String
+		Order    BTree[string, String]
+		Queue    Queue[uint64]
 		Cells    Vec[Ref[modelCell]]
 		Blocks   Vec[Ref[modelBlock]]
 	}
@@ -40,6 +42,8 @@ type world struct {
 	notes    map[uint64]note
 	list     []uint64
 	text     string
+	order    map[string]string
+	queue    []uint64
 	cells    []object[modelCell]
 	blocks   []object[modelBlock]
 	counters map[string]object[uint64] // roots of their own
@@ -56,7 +60,7 @@ type object[T any] struct {
 }
 
 func newWorld() *world {
-	return &world{names: map[string]uint64{}, notes: map[uint64]note{}, counters: map[string]object[uint64]{}}
+	return &world{names: map[string]uint64{}, notes: map[uint64]note{}, order: map[string]string{}, counters: map[string]object[uint64]{}}
 }
 
 // clone copies everything.
@@ -67,6 +71,7 @@ func (w *world) clone() *world {
 	for k, n := range w.notes {
 		c.notes[k] = note{n.text, slices.Clone(n.list)}
 	}
+	c.order, c.queue = maps.Clone(w.order), slices.Clone(w.queue)
 	c.list, c.cells, c.blocks = slices.Clone(w.list), slices.Clone(w.cells), slices.Clone(w.blocks)
 	return &c
 }
@@ -112,7 +117,7 @@ func (w *world) compareState(m *Mem, s *modelState) error {
 		return fmt.Errorf("list is %d, want %d", s.List.Slice(m), w.list)
 	}
 	return errors.Join(
-		w.compareNames(m, &s.Names), w.compareNotes(m, &s.Notes),
+		w.compareNames(m, &s.Names), w.compareNotes(m, &s.Notes), w.compareOrder(m, &s.Order), w.compareQueue(m, &s.Queue),
 		compareObjects(m, &s.Cells, w.cells), compareObjects(m, &s.Blocks, w.blocks))
 }
 
@@ -141,6 +146,32 @@ func (w *world) compareNotes(m *Mem, t *Map[uint64, modelNote]) error {
 		if !ok || n != t.Ptr(m, k) || !n.Text.Equal(m, want.text) || !slices.Equal(n.List.Slice(m), want.list) {
 			return fmt.Errorf("note %d is %q %d, want %v %v", k, n.Text.Get(m), n.List.Slice(m), ok, want)
 		}
+	}
+	return nil
+}
+
+func (w *world) compareOrder(m *Mem, t *BTree[string, String]) error {
+	if err := checkTreeOf(m, &t.treeHeader, t.typ(), strings.Compare); err != nil {
+		return fmt.Errorf("tree: %w", err)
+	}
+	if t.Len() != len(w.order) {
+		return fmt.Errorf("a tree of %d, want %d", t.Len(), len(w.order))
+	}
+	for k, v := range t.All(m) {
+		if want, ok := w.order[k]; !ok || !v.Equal(m, want) || t.Ptr(m, k) != v {
+			return fmt.Errorf("%q is %q in the tree, want %v %q", k, v.Get(m), ok, want)
+		}
+	}
+	return nil
+}
+
+func (w *world) compareQueue(m *Mem, q *Queue[uint64]) error {
+	var got []uint64
+	for v := range q.All(m) {
+		got = append(got, *v)
+	}
+	if !slices.Equal(got, w.queue) {
+		return fmt.Errorf("the queue has %d, want %d", got, w.queue)
 	}
 	return nil
 }

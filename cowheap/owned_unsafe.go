@@ -21,6 +21,10 @@ func (m *Mem) freeOwned(ti *typeInfo, p unsafe.Pointer) {
 			asVec(at).free(m, o.elem)
 		case ownsMap:
 			asMap(at).free(m, o.keys)
+		case ownsTree:
+			asTree(at).free(m, o.tree)
+		case ownsQueue:
+			asQueue(at).free(m, o.elem)
 		case ownsArray:
 			for j := range o.n {
 				m.freeOwned(o.elem, o.elem.index(at, j))
@@ -47,6 +51,10 @@ func (ti *typeInfo) forgetOwned(p unsafe.Pointer) {
 			*asVec(at) = vecHeader{}
 		case ownsMap:
 			*asMap(at) = mapHeader{}
+		case ownsTree:
+			*asTree(at) = treeHeader{}
+		case ownsQueue:
+			*asQueue(at) = queueHeader{}
 		case ownsArray:
 			for j := range o.n {
 				o.elem.forgetOwned(o.elem.index(at, j))
@@ -55,8 +63,8 @@ func (ti *typeInfo) forgetOwned(p unsafe.Pointer) {
 	}
 }
 
-// mustBeEmpty panics if a Map or a Vec in the value at p holds anything: the
-// value was copied out of a heap, and would share with it.
+// mustBeEmpty panics if a container but for a String in the value at p holds
+// anything: the value was copied out of a heap, and would share with it.
 func (ti *typeInfo) mustBeEmpty(p unsafe.Pointer, op string) {
 	for i := range ti.owned {
 		o := &ti.owned[i]
@@ -67,13 +75,17 @@ func (ti *typeInfo) mustBeEmpty(p unsafe.Pointer, op string) {
 			empty = asVec(at).off == 0
 		case ownsMap:
 			empty = asMap(at).dir == 0
+		case ownsTree:
+			empty = asTree(at).root == 0
+		case ownsQueue:
+			empty = asQueue(at).n == 0
 		case ownsArray:
 			for j := range o.n {
 				o.elem.mustBeEmpty(o.elem.index(at, j), op)
 			}
 		}
 		if !empty {
-			panic("cowheap: " + op + " of a value with a Map or a Vec in it that is not empty: containers must not be copied; store a zero value and fill it in the heap")
+			panic("cowheap: " + op + " of a value with a container in it that is not empty: containers must not be copied; store a zero value and fill it in the heap")
 		}
 	}
 }
@@ -99,6 +111,10 @@ func (m *Mem) freeAllBut(ti *typeInfo, p unsafe.Pointer, kept []uint64) {
 			asVec(at).free(m, o.elem)
 		case ownsMap:
 			asMap(at).free(m, o.keys)
+		case ownsTree:
+			asTree(at).free(m, o.tree)
+		case ownsQueue:
+			asQueue(at).free(m, o.elem)
 		case ownsArray:
 			for j := range o.n {
 				m.freeAllBut(o.elem, o.elem.index(at, j), kept)

@@ -78,6 +78,9 @@ func TestMemsAreNotShared(t *testing.T) {
 // everything is a value with one of each container, filled.
 type everything struct {
 	M Map[string, uint64]
+	B BTree[string, uint64]
+	F BTreeFunc[byName, uint64]
+	Q Queue[uint64]
 	V Vec[uint64]
 	S String
 }
@@ -89,6 +92,9 @@ func filledEverything(t *testing.T, s *space) (e *everything) {
 		must[any](t)(nil, e.M.Set(m, "key", 1))
 		must[any](t)(nil, e.V.Append(m, 1, 2))
 		must[any](t)(nil, e.S.Set(m, "text"))
+		must[any](t)(nil, e.B.Set(m, "key", 1))
+		must[any](t)(nil, e.F.Set(m, byName{Name: "key"}, 1))
+		must[any](t)(nil, e.Q.Push(m, 1))
 		return nil
 	}))
 	return e
@@ -113,6 +119,27 @@ func readingMethods(m *Mem, e *everything) map[string]func() {
 		"Map.Keys":   func() { drain1(e.M.Keys(m)) },
 		"Map.Values": func() { drain1(e.M.Values(m)) },
 		"Vec.Slice":  func() { e.V.Slice(m) },
+
+		"BTree.Get":      func() { e.B.Get(m, "key") },
+		"BTree.Ptr":      func() { e.B.Ptr(m, "key") },
+		"BTree.All":      func() { drain(e.B.All(m)) },
+		"BTree.Backward": func() { drain(e.B.Backward(m)) },
+		"BTree.Ascend":   func() { drain(e.B.Ascend(m, "a")) },
+		"BTree.Descend":  func() { drain(e.B.Descend(m, "z")) },
+		"BTree.Min":      func() { e.B.Min(m) },
+		"BTree.Max":      func() { e.B.Max(m) },
+
+		"BTreeFunc.Get":      func() { e.F.Get(m, byName{Name: "key"}) },
+		"BTreeFunc.Ptr":      func() { e.F.Ptr(m, byName{Name: "key"}) },
+		"BTreeFunc.All":      func() { drain(e.F.All(m)) },
+		"BTreeFunc.Backward": func() { drain(e.F.Backward(m)) },
+		"BTreeFunc.Ascend":   func() { drain(e.F.Ascend(m, byName{})) },
+		"BTreeFunc.Descend":  func() { drain(e.F.Descend(m, byName{Name: "z"})) },
+		"BTreeFunc.Min":      func() { e.F.Min(m) },
+		"BTreeFunc.Max":      func() { e.F.Max(m) },
+
+		"Queue.Peek": func() { e.Q.Peek(m) },
+		"Queue.All":  func() { drain1(e.Q.All(m)) },
 	}
 }
 
@@ -125,7 +152,27 @@ func changingMethods(m *Mem, e *everything) map[string]func() error {
 		"Vec.Append":   func() error { return e.V.Append(m, 1) },
 		"Vec.Truncate": func() error { e.V.Truncate(m, 0); return nil },
 		"Vec.Clear":    func() error { e.V.Clear(m); return nil },
+
+		"BTree.Set":    func() error { return e.B.Set(m, "other", 1) },
+		"BTree.Slot":   func() error { _, _, err := e.B.Slot(m, "other"); return err },
+		"BTree.Delete": func() error { e.B.Delete(m, "key"); return nil },
+		"BTree.Clear":  func() error { e.B.Clear(m); return nil },
+
+		"BTreeFunc.Set":    func() error { return e.F.Set(m, byName{}, 1) },
+		"BTreeFunc.Slot":   func() error { _, _, err := e.F.Slot(m, byName{}); return err },
+		"BTreeFunc.Delete": func() error { e.F.Delete(m, byName{Name: "key"}); return nil },
+		"BTreeFunc.Clear":  func() error { e.F.Clear(m); return nil },
+
+		"Queue.Push":  func() error { return e.Q.Push(m, 1) },
+		"Queue.Slot":  func() error { _, err := e.Q.Slot(m); return err },
+		"Queue.Pop":   func() error { e.Q.Pop(m); return nil },
+		"Queue.Clear": func() error { e.Q.Clear(m); return nil },
 	}
+}
+
+func container(method string) string {
+	name, _, _ := strings.Cut(method, ".")
+	return name
 }
 
 func TestViewChangesNothing(t *testing.T) {
@@ -163,7 +210,7 @@ func TestViewChangesNothing(t *testing.T) {
 		if err := m.PrepareWrite(m.bytes(4096, 8)); !errors.Is(err, ErrReadOnly) {
 			t.Errorf("PrepareWrite: %v", err)
 		}
-		if e.M.Len() != 1 || e.V.Len() != 2 || !e.S.Equal(m, "text") || b.objects() != objects {
+		if e.M.Len() != 1 || e.B.Len() != 1 || e.F.Len() != 1 || e.Q.Len() != 1 || e.V.Len() != 2 || !e.S.Equal(m, "text") || b.objects() != objects {
 			t.Error("something has changed")
 		}
 		return nil
@@ -224,7 +271,7 @@ func TestContainersOutsideOfTheHeapPanic(t *testing.T) {
 		}
 		return nil
 	}))
-	if foreign.M.Len() != 1 || foreign.V.Len() != 2 {
+	if foreign.M.Len() != 1 || foreign.B.Len() != 1 || foreign.F.Len() != 1 || foreign.Q.Len() != 1 || foreign.V.Len() != 2 {
 		t.Error("the other heap has changed")
 	}
 }
@@ -236,19 +283,25 @@ func TestTwoWritersAtOncePanic(t *testing.T) {
 		// As if another goroutine were in the middle of a change.
 		e.M.flag.begin(mapName)
 		e.V.flag.begin(vecName)
+		e.B.flag.begin(btreeName)
+		e.F.flag.begin(btreeFuncName)
+		e.Q.flag.begin(queueName)
 		for name, read := range readingMethods(m, e) {
-			if got := panics(read); !strings.Contains(got, "concurrent read and write of a "+name[:3]) {
+			if got := panics(read); !strings.Contains(got, "concurrent read and write of a "+container(name)+":") {
 				t.Errorf("%s beside a writer panics with %q", name, got)
 			}
 		}
 		for name, write := range changingMethods(m, e) {
-			if got := panics(func() { write() }); !strings.Contains(got, "concurrent writes to a "+name[:3]) {
+			if got := panics(func() { write() }); !strings.Contains(got, "concurrent writes to a "+container(name)+":") {
 				t.Errorf("%s beside a writer panics with %q", name, got)
 			}
 		}
 		e.M.flag.end()
 		e.V.flag.end()
-		if e.M.Len() != 1 || e.V.Len() != 2 {
+		e.B.flag.end()
+		e.F.flag.end()
+		e.Q.flag.end()
+		if e.M.Len() != 1 || e.B.Len() != 1 || e.F.Len() != 1 || e.Q.Len() != 1 || e.V.Len() != 2 {
 			t.Error("something has changed")
 		}
 		for k := range e.M.Keys(m) { // a loop notices a writer that comes later

@@ -31,7 +31,12 @@ type space struct {
 	secrets
 
 	pinMu  sync.Mutex // guards Mem.pinned
-	rootMu sync.Mutex // held while the directory of roots is walked or changed
+	walkMu sync.Mutex // guards walks
+	// walks are the loops in Updates over trees whose keys hold text; walking is
+	// how many.
+	walks   []*treeWalk
+	walking atomic.Int32
+	rootMu  sync.Mutex // held while the directory of roots is walked or changed
 	// known holds the roots that were compared already. Maps are not changed
 	// once they are in here.
 	known atomic.Pointer[map[rootKey]uint64]

@@ -7,7 +7,7 @@ import (
 )
 
 // TypeError says why values of a type cannot be in a heap, or be the keys of a
-// Map. Alloc and Root return it, once worked out the same each time.
+// Map or a tree. Alloc and Root return it, once worked out the same each time.
 type TypeError struct {
 	Type   string       // that was asked for
 	Fields []FieldError // every offending field, at most 100
@@ -16,7 +16,7 @@ type TypeError struct {
 // FieldError is one offending field of a TypeError.
 type FieldError struct {
 	// Path leads to the field: Row.Name is a field, Row.Tags[] the elements of an
-	// array, a Vec or a Map, Row.Index[key] the keys of a Map, and Row.Next->Name
+	// array or a container, Row.Index[key] the keys of a Map or a tree, and Row.Next->Name
 	// a field of what a Ref refers to.
 	Path   string
 	Type   string // of the field
@@ -95,10 +95,16 @@ func (c *typeChecker) value(t reflect.Type, path string) {
 	case shapeRef:
 		c.target(elem, path+"->")
 		return
-	case shapeVec:
+	case shapeVec, shapeQueue:
 		c.target(elem, path+"[]")
 		return
-	case shapeMap:
+	case shapeTree:
+		if kind := key.Kind(); kind != reflect.Float32 && kind != reflect.Float64 { // they have an order
+			checkKey(c.refuse, key, path+"[key]")
+		}
+		c.target(elem, path+"[]")
+		return
+	case shapeMap, shapeTreeFunc:
 		checkKey(c.refuse, key, path+"[key]")
 		c.target(elem, path+"[]")
 		return

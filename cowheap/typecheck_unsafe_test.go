@@ -72,6 +72,18 @@ type (
 	}
 )
 
+type treeLoop struct { // leads to itself
+	T BTree[int, treeLoop]
+	F BTreeFunc[byScore, Queue[treeLoop]]
+}
+
+type paddedKey struct {
+	A uint8
+	N uint64
+}
+
+func (k paddedKey) Compare(paddedKey) int { return 0 }
+
 // Vec2 can be a type argument for a key as far as the compiler knows.
 type Vec2 struct{ V Vec[int] }
 
@@ -80,7 +92,8 @@ func TestTypesThatMayBeInAHeap(t *testing.T) {
 		reflect.TypeFor[int](), reflect.TypeFor[goodRow](), reflect.TypeFor[loop](), reflect.TypeFor[String](),
 		reflect.TypeFor[struct{}](), reflect.TypeFor[[0]string](), reflect.TypeFor[Map[string, int]](),
 		reflect.TypeFor[Map[[2]Ref[int], Vec[float64]]](), reflect.TypeFor[Map[mixed, struct{ _ [3]int }]](),
-		reflect.TypeFor[struct{ Map[string, int] }](), reflect.TypeFor[atomic.Uintptr](),
+		reflect.TypeFor[BTree[float64, int]](), reflect.TypeFor[BTreeFunc[byName, Queue[String]]](), reflect.TypeFor[everything](),
+		reflect.TypeFor[treeLoop](), reflect.TypeFor[struct{ Map[string, int] }](), reflect.TypeFor[atomic.Uintptr](),
 	} {
 		err := checkType(typ)
 		if typ == reflect.TypeFor[atomic.Uintptr]() {
@@ -114,6 +127,11 @@ func TestTypesThatAreRefused(t *testing.T) {
 		{reflect.TypeFor[Map[any, int]](), []string{"Map[interface {},int][key]: interface {} (keep it in Go memory"}},
 		{reflect.TypeFor[Map[atomic.Value, int]](), []string{"Map[sync/atomic.Value,int][key]: atomic.Value (it holds a Go pointer"}},
 		{reflect.TypeFor[Map[[2]Vec2, int]](), []string{"Map[[2]github.com/cowheap/cowheap/cowheap.Vec2,int][key][].V: cowheap.Vec[int] (a container is no key)"}},
+		{reflect.TypeFor[BTree[uintptr, int]](), []string{"BTree[uintptr,int][key]: uintptr (an address"}},
+		{reflect.TypeFor[struct{ T BTree[int, badTag] }](), []string{"struct { T cowheap.BTree[int,github.com/cowheap/cowheap/cowheap.badTag] }.T[].Name: string (use"}},
+		{reflect.TypeFor[struct{ F BTreeFunc[paddedKey, int] }](), []string{"struct { F cowheap.BTreeFunc[github.com/cowheap/cowheap/cowheap.paddedKey,int] }.F[key]: cowheap.paddedKey (7 bytes of padding"}},
+		{reflect.TypeFor[Queue[*int]](), []string{"Queue[*int][]: *int (use cowheap.Ref)"}},
+		{reflect.TypeFor[Map[[2]struct{ Q Queue[int] }, int]](), []string{"Map[[2]struct { Q github.com/cowheap/cowheap/cowheap.Queue[int] },int][key][].Q: cowheap.Queue[int] (a container is no key)"}},
 		{reflect.TypeFor[Map[*int, int]](), []string{"Map[*int,int][key]: *int (use cowheap.Ref)"}},
 		{reflect.TypeFor[badRow](), []string{
 			"badRow.Tags[].Name: string (use cowheap.String)",

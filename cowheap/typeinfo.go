@@ -13,7 +13,7 @@ type typeInfo struct {
 	// owned are the containers that a value holds, by offset. What they hold
 	// goes with the value.
 	owned []owned
-	// fixed: the value holds a Map or a Vec, which must not be copied.
+	// fixed: the value holds a container that must not be copied: all but String.
 	fixed bool
 	// gaps are the bytes between fields. A copy of a value from Go memory brings
 	// along whatever was in its gaps, and the arena's bytes must depend on the
@@ -28,8 +28,9 @@ type typeInfo struct {
 type owned struct {
 	kind ownedKind
 	off  uintptr
-	elem *typeInfo // of a Vec, a Map's values or an array
+	elem *typeInfo // of a Vec, a Queue, a Map's values or an array
 	keys *mapType  // of a Map
+	tree *treeType // of a BTree or a BTreeFunc
 	n    int       // elements of an array
 }
 
@@ -39,6 +40,8 @@ const (
 	ownsText ownedKind = iota // String
 	ownsVec
 	ownsMap
+	ownsTree
+	ownsQueue
 	ownsArray
 )
 
@@ -129,6 +132,14 @@ func (ti *typeInfo) describe() {
 		return
 	case shapeMap:
 		ti.owned = []owned{{kind: ownsMap, elem: declare(elem), keys: describeMap(key, elem)}}
+		ti.fixed = true
+		return
+	case shapeTree, shapeTreeFunc:
+		ti.owned = []owned{{kind: ownsTree, tree: describeTree(key, elem)}}
+		ti.fixed = true
+		return
+	case shapeQueue:
+		ti.owned = []owned{{kind: ownsQueue, elem: declare(elem)}}
 		ti.fixed = true
 		return
 	}

@@ -45,7 +45,7 @@ func (v *Vec[T]) Len() int { return int(v.n) }
 // ErrReadOnly inside View; then nothing has been changed.
 //
 // It takes amortized constant time an element. It panics if an element holds a
-// Map or a Vec that is not empty, which would be a copy: append a zero T and fill
+// container other than String that is not empty, which would be a copy: append a zero T and fill
 // it through Slice.
 func (v *Vec[T]) Append(m *Mem, elems ...T) error {
 	m.mustHold(unsafe.Pointer(v), "Vec.Append")
