@@ -290,7 +290,11 @@ func shadowForkModel(t *testing.T, seed uint64) (brought, of int64) {
 		if n := parent.Stats().Forks; n != 0 {
 			t.Errorf("seed %d: the parent has %d forks", seed, n)
 		}
-		if err := parent.guard.(*shadow).audit(); err != nil {
+		// Under its lock: the fork may have left, and what it held is being given back.
+		parent.mu.Lock()
+		err := parent.guard.(*shadow).audit()
+		parent.unlock()
+		if err != nil {
 			t.Errorf("seed %d: the parent: %v", seed, err)
 		}
 	}
