@@ -7,7 +7,7 @@ import (
 	"github.com/cowheap/cowheap/internal/trap"
 )
 
-// putBackChunks is putBack for all of runs, by one goroutine. No fork reads a snapshot of this
+// putBackChunks makes the pages of runs what they were as of l, by one goroutine. No fork reads a snapshot of this
 // guard, so that nobody needs what the pages hold now: a chunk that is protected is
 // opened meanwhile, and nothing is preserved for it.
 func (g *userfault) putBackChunks(l *layer, runs []pageRun) error {
@@ -41,7 +41,7 @@ func (r *restorer) reach(page uint64) error {
 		return err
 	}
 	first := page &^ (chunk - 1)
-	if r.h.IsOpen(first, chunk) {
+	if r.h.IsLogged(first, chunk) {
 		return nil // if it is not, the resolver opens it
 	}
 	err := r.h.Open(first, chunk)

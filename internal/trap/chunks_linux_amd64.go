@@ -51,10 +51,6 @@ func (h *Handle) Open(first, n uint64) error {
 // OpenAll is Open for everything that ever was protected.
 func (h *Handle) OpenAll() error { return h.Open(0, load64(&h.r.reach)) }
 
-// IsOpen tells whether the log has all of the pages [first, first+n): that they are
-// not protected, if it is on and nobody protects or lifts.
-func (h *Handle) IsOpen(first, n uint64) bool { return h.r.isLogged(first, n) }
-
 func (h *Handle) access(first, n uint64, access int) error {
 	if n == 0 {
 		return nil
