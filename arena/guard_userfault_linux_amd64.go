@@ -349,7 +349,9 @@ func (g *userfault) drop(keep, gone []*layer) error {
 //
 // The empty layer does not keep the rule that a page which is not protected has
 // an entry in the newest table: it may stand in the one below. The resolver looks
-// there, too (Table.SetBelow), and readers find that one first.
+// there, too (Table.SetBelow), and readers find that one first. Who has read newest
+// before still publishes in the one below, until Drain has returned; so after
+// copying he looks whether the page stands above already, and was written since.
 func (g *userfault) supersede() {
 	chain := *g.chain.Load()
 	if len(chain) < 2 {

@@ -52,6 +52,8 @@ var ways = []way{
 	{name: "tracked", opts: Options{Arming: ArmAhead, Track: true}},
 	{name: "streamed", opts: Options{Preserving: PreserveAhead, FaultPages: 1}, release: true},
 	{name: "ahead-streamed", opts: Options{Arming: ArmAhead, Preserving: PreserveAhead}},
+	{name: "superseded", opts: Options{FaultPages: 1}, supersede: true},
+	{name: "superseded-blocks", opts: Options{FaultPages: 32}, supersede: true},
 	{name: "rolled-back", rollback: true},
 	{name: "ahead-rolled-back", opts: Options{Arming: ArmAhead, FaultPages: 1}, rollback: true},
 	{name: "tracked-rolled-back", opts: Options{Track: true, FaultPages: 1}, rollback: true},
@@ -77,6 +79,8 @@ type way struct {
 	release  bool  // in order, each piece given back as it has been read, as a checkpoint is written
 	rollback bool  // to snapshots, now and then
 	fork     bool  // of snapshots
+
+	supersede bool // the newest is closed at once, while an older one stays open
 }
 
 // on: the way is one for g. Some have nothing that could be done in several.
@@ -322,6 +326,23 @@ func stress(t *testing.T, g Guard, w way) {
 			check(open[0])
 			open[0].s.Close()
 			open = open[1:]
+			continue
+		}
+		if w.supersede && len(open) > 1 {
+			// Soon after the instant: then many are in the resolver at once.
+			for range rng.IntN(4) {
+				runtime.Gosched()
+			}
+			if err := open[len(open)-1].s.Close(); err != nil {
+				t.Error(err)
+			}
+			if open = open[:len(open)-1]; len(open) > rng.IntN(3) {
+				check(open[0])
+				if err := open[0].s.Close(); err != nil {
+					t.Error(err)
+				}
+				open = open[1:]
+			}
 			continue
 		}
 		if len(open) < 4 {

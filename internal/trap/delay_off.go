@@ -5,6 +5,7 @@ package trap
 // Places where tests with the build tag trapdelay make the resolver dawdle.
 const (
 	delayEntry = iota
+	delaySaving
 	delayPublished
 	delayLifted
 	delayMissing

@@ -6,6 +6,7 @@ package trap
 // hit often.
 const (
 	delayEntry = iota
+	delaySaving
 	delayPublished
 	delayLifted
 	delayMissing

@@ -433,12 +433,22 @@ func (r *Range) preserve(t *Table, page uint64) bool {
 		// Another thread may have preserved this page with the last slot.
 		return load32(entry) != entryNone
 	}
+	delay(delaySaving)
 	before := ticks()
 	copyPages(r.slots+(s-1)<<pageShift, r.start+page<<pageShift, pageSize)
 	r.learnCopy(ticks() - before)
+	// t may not be the newest any more: a Table without a snapshot may have been put on top
+	// since t was read. Who finds that one knows nothing of us, preserves the page
+	// there, lifts it, and it is written. So look there after copying (on amd64
+	// loads keep their order): no entry, and nobody had lifted, or it would be seen.
+	if t.isAbove(page) {
+		r.give(s - 1)
+		add64(&r.lost, 1)
+		return true
+	}
 	put32(r.slotPage(s-1), uint32(page))
 	// The swap is a full barrier: whoever sees the entry sees the content. And
-	// as long as the entry was none nobody had lifted, so the copy is whole.
+	// as long as the entry was none nobody else had lifted, so the copy is whole.
 	if !cas32(entry, entryNone, uint32(s)) {
 		r.give(s - 1)
 		add64(&r.lost, 1)
@@ -459,6 +469,16 @@ func (r *Range) preserve(t *Table, page uint64) bool {
 func (t *Table) spares(page uint64) bool {
 	b := tableAt(load64(&t.below))
 	return b != nil && (page >= b.pages || load32(b.entry(page)) != entryNone)
+}
+
+// isAbove: the next newer Table has page.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func (t *Table) isAbove(page uint64) bool {
+	a := tableAt(load64(&t.above))
+	return a != nil && page < a.pages && load32(a.entry(page)) != entryNone
 }
 
 // isNeeded: some snapshot may need page.

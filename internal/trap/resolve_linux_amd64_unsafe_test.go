@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"unsafe"
 )
 
 func TestFirstWriteSavesThePage(t *testing.T) {
@@ -206,4 +207,44 @@ func TestWhatCannotBeMadeIsAnError(t *testing.T) {
 			t.Errorf("%+v: no error", c)
 		}
 	}
+}
+
+// A thread that has read newest and is then descheduled preserves in the Table that
+// it read, also when another thread has preserved the page in the one that was put on
+// top meanwhile, lifted, and written.
+func TestLateResolverSavesNothingThatTheTableAboveHas(t *testing.T) {
+	g := newRig(t, 1, 64)
+	g.force(1)
+	*g.word(3, 0), *g.word(4, 0) = 7, 7
+	late := g.snapshot()
+	top, err := NewTable(late.seq+1, late.pages)
+	if err != nil {
+		t.Fatal(err)
+	}
+	top.SetBelow(late)
+	late.SetAbove(top)
+	g.h.Publish(top)
+	*g.word(3, 0) = 8 // preserved in top
+	for _, page := range []uint64{3, 4} {
+		if !g.h.r.preserve(late, page) {
+			t.Fatal("no slot")
+		}
+	}
+	if s, ok := late.Slot(3); ok {
+		t.Errorf("page 3 as of the snapshot: %d, want 7", *(*uint64)(unsafe.Pointer(&g.h.SlotBytes(s)[0])))
+	}
+	if _, ok := late.Slot(4); !ok {
+		t.Error("page 4, which nobody has lifted, was not preserved")
+	}
+	if s := g.h.Stats(); s.Used != 2 || s.Lost != 1 {
+		t.Errorf("%+v: want 2 slots used, a copy dropped", s)
+	}
+	g.h.Publish(late)
+	g.h.Drain()
+	g.h.FreeSlots(top)
+	late.SetAbove(nil)
+	if err := top.Unmap(); err != nil {
+		t.Fatal(err)
+	}
+	g.drop(late)
 }
