@@ -1,0 +1,16 @@
+module github.com/cowheap/cowheap/bench
+
+go 1.26.0
+
+require (
+	github.com/cowheap/cowheap v0.0.0
+	golang.org/x/sys v0.49.0
+)
+
+require (
+	github.com/google/uuid v1.6.0 // indirect
+	github.com/vmihailenco/msgpack/v5 v5.4.1 // indirect
+	github.com/vmihailenco/tagparser/v2 v2.0.0 // indirect
+)
+
+replace github.com/cowheap/cowheap => ../
