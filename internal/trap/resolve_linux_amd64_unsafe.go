@@ -434,29 +434,38 @@ func (r *Range) preserve(t *Table, page uint64) bool {
 		return load32(entry) != entryNone
 	}
 	delay(delaySaving)
+	r.save(t, page, s)
+	return true
+}
+
+// save copies page to slot s-1 and publishes that in t, unless somebody else has
+// preserved it: then the copy may be torn, and the slot is given back.
+//
+// Somebody else may publish in another Table. When one without a snapshot is put on top,
+// those who have read newest before go on in the one below, and neither knows of the
+// other: the first to publish lifts, and the page is written. So both Tables are
+// looked at after copying (on amd64 loads keep their order): no entry, and nobody
+// had lifted, or it would be seen. A look before copying is not enough: a reader that
+// had passed the one below before it got its entry would take what stands on top.
+// Both may publish, if both looked before either did; then both copies are whole.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func (r *Range) save(t *Table, page, s uint64) {
 	before := ticks()
 	copyPages(r.slots+(s-1)<<pageShift, r.start+page<<pageShift, pageSize)
 	r.learnCopy(ticks() - before)
-	// t may not be the newest any more: a Table without a snapshot may have been put on top
-	// since t was read. Who finds that one knows nothing of us, preserves the page
-	// there, lifts it, and it is written. So look there after copying (on amd64
-	// loads keep their order): no entry, and nobody had lifted, or it would be seen.
-	if t.isAbove(page) {
-		r.give(s - 1)
-		add64(&r.lost, 1)
-		return true
-	}
 	put32(r.slotPage(s-1), uint32(page))
 	// The swap is a full barrier: whoever sees the entry sees the content. And
 	// as long as the entry was none nobody else had lifted, so the copy is whole.
-	if !cas32(entry, entryNone, uint32(s)) {
+	if t.isAbove(page) || t.spares(page) || !cas32(t.entry(page), entryNone, uint32(s)) {
 		r.give(s - 1)
 		add64(&r.lost, 1)
-		return true
+		return
 	}
 	r.push(&t.list, s-1)
 	add64(&t.count, 1)
-	return true
 }
 
 // spares: t has no snapshot of its own, and those below it have page already, or

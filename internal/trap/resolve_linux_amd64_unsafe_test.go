@@ -217,13 +217,7 @@ func TestLateResolverSavesNothingThatTheTableAboveHas(t *testing.T) {
 	g.force(1)
 	*g.word(3, 0), *g.word(4, 0) = 7, 7
 	late := g.snapshot()
-	top, err := NewTable(late.seq+1, late.pages)
-	if err != nil {
-		t.Fatal(err)
-	}
-	top.SetBelow(late)
-	late.SetAbove(top)
-	g.h.Publish(top)
+	top := g.onTop(late)
 	*g.word(3, 0) = 8 // preserved in top
 	for _, page := range []uint64{3, 4} {
 		if !g.h.r.preserve(late, page) {
@@ -239,12 +233,35 @@ func TestLateResolverSavesNothingThatTheTableAboveHas(t *testing.T) {
 	if s := g.h.Stats(); s.Used != 2 || s.Lost != 1 {
 		t.Errorf("%+v: want 2 slots used, a copy dropped", s)
 	}
-	g.h.Publish(late)
-	g.h.Drain()
-	g.h.FreeSlots(top)
-	late.SetAbove(nil)
-	if err := top.Unmap(); err != nil {
-		t.Fatal(err)
+	g.takeOff(top, late)
+	g.drop(late)
+}
+
+// Nor does one that has found the Table on top save there what a late one has
+// preserved in the Table below, lifted, and written: a reader that had
+// looked below before that would find it.
+func TestSavesNothingThatALateResolverPutsBelow(t *testing.T) {
+	g := newRig(t, 1, 64)
+	g.force(1)
+	*g.word(3, 0), *g.word(4, 0) = 7, 7
+	late := g.snapshot()
+	top := g.onTop(late)
+	// It has looked below, and taken a slot, and is descheduled.
+	three, four := g.h.r.take(), g.h.r.take()
+	g.h.Publish(late) // what the late one has read
+	*g.word(3, 0) = 8
+	g.h.Publish(top)
+	g.h.r.save(top, 3, three)
+	g.h.r.save(top, 4, four)
+	if s, ok := top.Slot(3); ok {
+		t.Errorf("page 3, which is below, was saved on top as %d", *(*uint64)(unsafe.Pointer(&g.h.SlotBytes(s)[0])))
 	}
+	if _, ok := top.Slot(4); !ok {
+		t.Error("page 4, which nobody has lifted, was not preserved")
+	}
+	if s := g.h.Stats(); s.Used != 2 || s.Lost != 1 {
+		t.Errorf("%+v: want 2 slots used, a copy dropped", s)
+	}
+	g.takeOff(top, late)
 	g.drop(late)
 }

@@ -95,6 +95,32 @@ func (g *rig) drop(tab *Table) {
 	}
 }
 
+// onTop puts a Table without a snapshot on top of the newest one.
+func (g *rig) onTop(newest *Table) (top *Table) {
+	g.t.Helper()
+	g.seq++
+	top, err := NewTable(g.seq, newest.pages)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	top.SetBelow(newest)
+	newest.SetAbove(top)
+	g.h.Publish(top)
+	return top
+}
+
+// takeOff ends what onTop began.
+func (g *rig) takeOff(top, below *Table) {
+	g.t.Helper()
+	g.h.Publish(below)
+	g.h.Drain()
+	g.h.FreeSlots(top)
+	below.SetAbove(nil)
+	if err := top.Unmap(); err != nil {
+		g.t.Fatal(err)
+	}
+}
+
 func (g *rig) bytes() []byte { return g.mem.Bytes(0, g.mem.Size()) }
 
 func (g *rig) word(page, i uint64) *uint64 {
