@@ -337,6 +337,7 @@ func (g *userfault) drop(keep, gone []*layer) error {
 	g.readers.Unlock()
 	var errs []error
 	for _, l := range gone {
+		g.h.FreeSlots(l.tab) // what a merge has left
 		errs = append(errs, l.tab.Unmap())
 	}
 	return errors.Join(errs...)
@@ -351,7 +352,8 @@ func (g *userfault) drop(keep, gone []*layer) error {
 // an entry in the newest table: it may stand in the one below. The resolver looks
 // there, too (Table.SetBelow), and readers find that one first. Who has read newest
 // before still publishes in the one below, until Drain has returned; so after
-// copying he looks whether the page stands above already, and was written since.
+// copying both look at the other's table, whether the page was preserved there
+// and written since.
 func (g *userfault) supersede() {
 	chain := *g.chain.Load()
 	if len(chain) < 2 {

@@ -265,3 +265,44 @@ func TestSavesNothingThatALateResolverPutsBelow(t *testing.T) {
 	g.takeOff(top, late)
 	g.drop(late)
 }
+
+// Both may have a page, with the same content, where both looked before either
+// published. Who found the one on top may still be copying from its slot when
+// the two are merged.
+func TestMergedSlotStaysUntilReadersHaveLeft(t *testing.T) {
+	g := newRig(t, 1, 2)
+	g.force(1)
+	*g.word(3, 0), *g.word(4, 0) = 7, 9
+	older := g.snapshot()
+	top := g.onTop(older)
+	below, above := g.h.r.take(), g.h.r.take()
+	copyPages(g.h.r.slots+(below-1)<<pageShift, g.h.r.start+3<<pageShift, pageSize)
+	g.h.r.save(top, 3, above)
+	found, ok := top.Slot(3)
+	if !ok {
+		t.Fatal("not saved")
+	}
+	put32(g.h.r.slotPage(below-1), 3)
+	if !cas32(older.entry(3), entryNone, uint32(below)) {
+		t.Fatal("not the first")
+	}
+	g.h.r.push(&older.list, below-1)
+	g.h.Publish(older)
+	g.h.Drain()
+	older.SetAbove(nil)
+	g.h.Merge(older, top)
+	if g.h.r.preserve(older, 4) {
+		t.Error("there was a slot left for page 4")
+	}
+	if v := *(*uint64)(unsafe.Pointer(&g.h.SlotBytes(found)[0])); v != 7 {
+		t.Errorf("who reads page 3 finds %d, want 7", v)
+	}
+	g.h.FreeSlots(top) // now they have left
+	if s := g.h.Stats(); s.Used != 1 {
+		t.Errorf("%d slots used, want one", s.Used)
+	}
+	if err := top.Unmap(); err != nil {
+		t.Fatal(err)
+	}
+	g.drop(older)
+}

@@ -133,19 +133,23 @@ func (h *Handle) FreeSlots(t *Table) {
 }
 
 // Merge moves the slots of newer, which nobody needs by itself, into older,
-// the next one down: pages that older has already, or does not cover, are
-// freed. newer keeps its entries for readers that are walking it.
+// the next one down. Those of pages that older has already, or does not cover, stay
+// in newer, for FreeSlots once the readers that may have found them there have left:
+// two resolvers may have preserved a page, one in each (see save), and a reader that looked
+// at older before the one had published takes what the other has. newer
+// keeps its entries for readers that are walking it.
 // Preconditions: no resolver publishes in either any more.
 func (h *Handle) Merge(older, newer *Table) {
+	twice := uint64(0) // the list of those that stay
 	for slot, page := range h.entries(newer) {
 		if page < older.pages && cas32(older.entry(page), entryNone, uint32(slot+1)) {
 			h.r.push(&older.list, slot)
 			add64(&older.count, 1)
 		} else {
-			h.r.give(slot)
+			h.r.push(&twice, slot)
 		}
 	}
-	store64(&newer.list, 0)
+	store64(&newer.list, twice)
 }
 
 // Tombstone ends the need for the pages [first, first+n): those that are still
