@@ -156,3 +156,30 @@ func TestForkOfALargerSnapshotOutlivesARollback(t *testing.T) {
 		}
 	}
 }
+
+// A rollback gives memory back to the system. On kernels before Linux 6.4 protection passes
+// over it from then on, until it has been populated again.
+func TestFirstWritesAreNoticedWhereARollbackGaveMemoryBack(t *testing.T) {
+	populating = true
+	defer func() { populating = false }()
+	for _, arming := range []Arming{ArmWholesale, ArmAhead} {
+		a := userfaultArena(t, Options{MaxSize: 256 << 20, Arming: arming, FaultPages: 1})
+		alloc(t, a, 1<<20)
+		s := snapshot(t, a)
+		fill(alloc(t, a, 2*emptyByHand), 1)
+		s2 := snapshot(t, a) // populates
+		if err := a.Rollback(s, a.opts.hold()); err != nil {
+			t.Fatal(err)
+		}
+		s2.Close()
+		b := alloc(t, a, 2*emptyByHand)
+		s3 := snapshot(t, a)
+		want := content(t, s3)
+		fill(b, 2)
+		if !bytes.Equal(content(t, s3), want) {
+			t.Errorf("%v: the snapshot shows what was written after it", arming)
+		}
+		s.Close()
+		s3.Close()
+	}
+}

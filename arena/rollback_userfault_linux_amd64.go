@@ -163,9 +163,9 @@ const emptyByHand = 16 << 20
 func (g *userfault) empty(from, end uint64, discard bool) {
 	byHand := end
 	if border := g.wholeBlocks(from); discard && end > border && end-border > emptyByHand && !g.missing() {
-		// From there on nothing is known of protection any more.
+		// From there on nothing is known of protection any more, and nothing is populated.
 		if g.a.mem.Discard(border, end-border) == nil {
-			byHand, g.armed = border, min(g.armed, border)
+			byHand, g.armed, g.populated = border, min(g.armed, border), min(g.populated, border)
 		}
 	}
 	for off := from; off < byHand; {
