@@ -63,9 +63,8 @@ func (h *Handle) access(first, n uint64, access int) error {
 
 // prepareByPieces makes [first, end) writable where there is no mapping left to do it
 // at once. It answers false if some of it is not.
+// Preconditions: counted as inside since before [first, end) was preserved.
 func (h *Handle) prepareByPieces(first, end uint64) bool {
-	add64(&h.entry.inside, 1)
-	defer add64(&h.entry.inside, ^uint64(0))
 	for p := first; p < end; p += h.Chunk() {
 		if h.r.openOrWiden(p, p+h.Chunk()) == faultWiden {
 			h.r.widen(p)

@@ -182,13 +182,15 @@ func (h *Handle) Prepare(first, n uint64, sure bool) error {
 		if err := h.BringIn(first, stop-first); err != nil {
 			return err
 		}
+		// In one stay: what is lifted by pieces has been preserved for a Table that is still
+		// the newest then (or for the one below).
 		add64(&h.entry.inside, 1)
 		preserved, ok := h.r.prepare(first, stop, sure)
-		add64(&h.entry.inside, ^uint64(0))
-		add64(&h.r.prepared, preserved)
 		if !ok && h.Chunk() != 0 {
 			ok = h.prepareByPieces(first, stop)
 		}
+		add64(&h.entry.inside, ^uint64(0))
+		add64(&h.r.prepared, preserved)
 		if !ok {
 			return fmt.Errorf("lifting the protection of pages %d to %d", first, stop)
 		}
