@@ -222,10 +222,12 @@ func (g *userfault) freeze(high func() uint64, hold hold) (frozen, timing, error
 	if len(old) > 0 {
 		old[len(old)-1].tab.SetAbove(tab)
 	}
+	// The readers' chain first, as in supersede: a write outside the gate spoils this snapshot,
+	// but readers of older ones must look where its page was preserved.
+	g.chain.Store(ptr(append(old[:len(old):len(old)], l)))
 	g.h.Publish(tab)
 	g.h.Drain()
 	g.h.BeginArming()
-	g.chain.Store(ptr(append(old[:len(old):len(old)], l)))
 	g.protector.instant(size)
 	done.held, err = g.armRest(size)
 	g.logged = l
