@@ -54,6 +54,7 @@ var ways = []way{
 	{name: "ahead-streamed", opts: Options{Arming: ArmAhead, Preserving: PreserveAhead}},
 	{name: "superseded", opts: Options{FaultPages: 1}, supersede: true},
 	{name: "superseded-blocks", opts: Options{FaultPages: 32}, supersede: true},
+	{name: "superseded-forked", opts: Options{FaultPages: 1}, supersede: true, fork: true},
 	{name: "rolled-back", rollback: true},
 	{name: "ahead-rolled-back", opts: Options{Arming: ArmAhead, FaultPages: 1}, rollback: true},
 	{name: "tracked-rolled-back", opts: Options{Track: true, FaultPages: 1}, rollback: true},
