@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/cowheap/cowheap/internal/uffd"
 )
 
 // Two that wait at the same time must not turn the phase under each other, so that
@@ -38,4 +40,26 @@ func TestSynchronizeWaitsForBothCountersAlsoBesideAnother(t *testing.T) {
 	}
 	store64(&im.readers[1], 0)
 	both.Wait()
+}
+
+// Between two steps of whoever ends a lazy restore no page is missing to the kernel, and all
+// that are not in still count as such.
+func TestBringInWhereMissingFaultsHaveEnded(t *testing.T) {
+	g := newRig(t, 1, 16)
+	if err := g.fd.Register(g.mem.Addr(), blockPages*pageSize, uffd.ModeMissing|uffd.ModeWP); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.h.AttachImage(ImageConfig{Pages: blockPages, Index: []uint64{0}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.h.BringIn(0, 1); err != nil {
+		t.Fatal(err)
+	}
+	g.h.ForgetFile()
+	if err := g.fd.Unregister(g.mem.Addr(), blockPages*pageSize); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.h.BringIn(0, blockPages); err != nil {
+		t.Error(err)
+	}
 }

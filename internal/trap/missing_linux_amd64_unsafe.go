@@ -391,12 +391,13 @@ func (r *Range) copyIn(im *Image, first, n, page, src uint64) (result uint64) {
 	}
 	// The copy stopped before page: another thread brought a neighbour in.
 	done = r.copyPagesIn(page, 1, src+(page-first)<<pageShift)
-	if done == 1 || done == ^uint64(eexist)+1 {
+	// ENOENT: who completes the lazy restore has ended missing faults, and is about to say
+	// so (DetachImage). The page is zero without us.
+	if done == 1 || done == ^uint64(eexist)+1 || done == ^uint64(enoent)+1 {
 		im.markPresent(page, 1)
 		return bringDone
 	}
-	// EAGAIN, ENOMEM: the backstop ends what does not end. ENOENT: the lazy
-	// restore was completed meanwhile, and the page is zero without us.
+	// EAGAIN, ENOMEM: the backstop ends what does not end.
 	syscall6(sysYield, 0, 0, 0, 0, 0, 0)
 	return bringAgain
 }

@@ -72,6 +72,7 @@ const (
 	sysMadvise      = 28
 	madvPopulateRd  = 22
 	errnoFirst      = ^uint64(4095) + 1 // results from here on are -errno
+	enoent          = 2
 	eintr           = 4
 	eexist          = 17
 	einval          = 22
