@@ -77,7 +77,9 @@ func (r *Range) choose(t *Table, page uint64) (first, end uint64) {
 
 // chooseRun gives how many pages, from page on, to lift for a fault on page where
 // nothing is to be preserved: one, or more for a sequential writer. The
-// following ones all have an entry in t, if it covers them.
+// following ones all have an entry in t, if it covers them. None of them is missing: one
+// may be in and not in present yet, and whoever forks this Range takes what
+// is missing for zeros, so it must not be written without a fault.
 // Postconditions: 0 < n, within one 2 MiB block.
 //
 //go:nosplit
@@ -90,7 +92,7 @@ func (r *Range) chooseRun(t *Table, page uint64) uint64 {
 	n, faults := r.hinted(page)
 	stop := min(page+n, (page>>blockShift+1)<<blockShift)
 	end := page + 1
-	for end < stop && (t == nil || end >= t.pages || load32(t.entry(end)) != entryNone) {
+	for end < stop && (t == nil || end >= t.pages || load32(t.entry(end)) != entryNone) && !r.isMissing(end) {
 		end++
 	}
 	r.leaveHint(page, end, n, faults)

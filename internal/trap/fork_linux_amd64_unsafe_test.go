@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/cowheap/cowheap/internal/uffd"
+	"github.com/cowheap/cowheap/internal/vm"
 )
 
 // Two that wait at the same time must not turn the phase under each other, so that
@@ -40,6 +41,41 @@ func TestSynchronizeWaitsForBothCountersAlsoBesideAnother(t *testing.T) {
 	}
 	store64(&im.readers[1], 0)
 	both.Wait()
+}
+
+// A thread has brought a page of zeros in, and is descheduled before it says so. Until
+// somebody has said so, a fork takes it for zeros: it is not lifted along with others.
+func TestPageThatCountsAsMissingIsNotLiftedAlong(t *testing.T) {
+	parent, child := newRig(t, 1, 64), newRig(t, 1, 16)
+	if err := parent.fd.Register(parent.mem.Addr(), blockPages*pageSize, uffd.ModeMissing|uffd.ModeWP); err != nil {
+		t.Fatal(err)
+	}
+	if err := parent.h.AttachImage(ImageConfig{Pages: blockPages, Index: []uint64{0}}); err != nil {
+		t.Fatal(err)
+	}
+	const late = 10
+	for p := range uint64(blockPages) {
+		if n := parent.h.r.copyPagesIn(p, 1, parent.h.image.im.zeros); n != 1 {
+			t.Fatalf("page %d: %#x", p, n)
+		}
+		if p != late {
+			parent.h.MarkPresent(p, 1)
+		}
+	}
+	parent.h.StartLog()
+	for p := range uint64(2 * late) { // in order: runs become longer
+		*parent.word(p, 0) = 7
+	}
+	tab := parent.snapshot()
+	defer parent.drop(tab)
+	if err := child.h.AttachParent(parent.h, tab, blockPages); err != nil {
+		t.Fatal(err)
+	}
+	b := child.h.image.bounce.Bytes(0, pageSize)
+	child.h.image.im.copyAsOf(uint64(vm.AddrOf(b)), late)
+	if b[0] != 7 {
+		t.Errorf("the fork has %d, want 7", b[0])
+	}
 }
 
 // Between two steps of whoever ends a lazy restore no page is missing to the kernel, and all
