@@ -99,3 +99,24 @@ func TestBringInWhereMissingFaultsHaveEnded(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Who comes while the file is being forgotten is not waited for, so it must not look at
+// the file any more: the index is empty before the waiting begins.
+func TestFileIsForgottenByThoseWhoComeMeanwhile(t *testing.T) {
+	g := newRig(t, 1, 16)
+	if err := g.h.AttachImage(ImageConfig{FD: -1, Pages: blockPages, Index: []uint64{pageSize}}); err != nil {
+		t.Fatal(err)
+	}
+	im := g.h.image.im
+	early := g.h.r.arrive()
+	var forgotten sync.WaitGroup
+	forgotten.Go(g.h.ForgetFile)
+	for load64(&im.phase) == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	if at := load64(word64(im.index)); at != 0 {
+		t.Errorf("who comes now reads the file at %d", at)
+	}
+	add64(word64(early), ^uint64(0))
+	forgotten.Wait()
+}

@@ -78,18 +78,18 @@ func (h *Handle) AttachImage(c ImageConfig) (err error) {
 }
 
 // ForgetFile says that every page that is not all zero is in: what is missing
-// is zero, and the file, the parent or its slots are not looked at any more.
+// is zero, and once it has returned the file, the parent or its slots are not looked at any more.
 func (h *Handle) ForgetFile() {
 	im := h.image.im
 	store64(&im.parent, 0)
 	store64(&im.slots, 0)
+	if im.index != 0 {
+		for region := range (im.pages + blockPages - 1) >> blockShift {
+			store64(word64(im.index+region*8), 0)
+		}
+	}
+	// Last: who comes while others are waited for is not.
 	h.Synchronize()
-	if im.index == 0 {
-		return
-	}
-	for region := range (im.pages + blockPages - 1) >> blockShift {
-		store64(word64(im.index+region*8), 0)
-	}
 }
 
 // DetachImage ends it: no page is missing from now on. The image's memory stays
