@@ -27,7 +27,7 @@ type Heap struct {
 	super uint64 // the arena's root word, which never changes
 
 	dir     *checkpoint.Store // nil: memory only
-	lazy    *restore.Lazy   // of a file or of a snapshot; nil: there is nothing to bring in
+	lazy    *restore.Lazy     // of a file or of a snapshot; nil: there is nothing to bring in
 	origin  checkpoint.Info
 	skipped []error
 
