@@ -285,3 +285,49 @@ func TestReceivedDamageLeavesNothing(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestParentMayComeBack: an orphan is one only as long as its parent is away.
+func TestParentMayComeBack(t *testing.T) {
+	d := openTestStore(t, t.TempDir(), StoreOptions{Keep: 9, NoFold: true}, unsyncedFS{})
+	parent := save(t, d, 0)
+	mustSaveOn(t, d, 1, 0)
+	away := parent.Path + "~"
+	if err := os.Rename(parent.Path, away); err != nil {
+		t.Fatal(err)
+	}
+	d.forget(filepath.Base(parent.Path))
+	if _, _, err := d.Latest(nil); !errors.Is(err, ErrNoParent) {
+		t.Fatal(err)
+	}
+	if info, err := saveOn(t.Context(), d, 2, 1); err != nil || info.Incremental {
+		t.Errorf("on an orphan: %+v, %v", info, err)
+	}
+	if err := os.Rename(away, parent.Path); err != nil {
+		t.Fatal(err)
+	}
+	mustSaveOn(t, d, 3, 1)
+	checkWhole(t, "back again", d)
+}
+
+// TestParentOfADamagedChildStaysAsLongAsIt: that it is damaged may be found in
+// its pages, or be wrong.
+func TestParentOfADamagedChildStaysAsLongAsIt(t *testing.T) {
+	path := t.TempDir()
+	d := openTestStore(t, path, StoreOptions{Keep: 9, NoFold: true}, unsyncedFS{})
+	save(t, d, 0)
+	save(t, d, 1)
+	mustSaveOn(t, d, 2, 0)
+	d.Close()
+	d = openTestStore(t, path, StoreOptions{Keep: 9, NoFold: true}, unsyncedFS{})
+	damage(t, d, 2, headerUnit+4096+50)
+	if n, skipped, err := latestState(t, d); n != 1 || len(skipped) != 1 || err != nil {
+		t.Fatal(n, skipped, err)
+	}
+	if removed, err := d.Prune(Policy{Keep: 1}); err != nil || len(removed) != 0 {
+		t.Errorf("removed %v, %v", removed, err)
+	}
+	save(t, d, 3)
+	if removed, err := d.Prune(Policy{Keep: 1}); err != nil || len(removed) != 3 {
+		t.Errorf("removed %v, %v", removed, err)
+	}
+}
