@@ -14,13 +14,13 @@ var (
 	// ErrTruncated: the end is missing. Every ErrTruncated is an ErrCorrupt.
 	ErrTruncated = fmt.Errorf("%w: cut off before its end", ErrCorrupt)
 
-	// ErrLocked: another process, or another Dir of this one, has the directory.
+	// ErrLocked: another process, or another Store of this one, has the directory.
 	ErrLocked = errors.New("checkpoint directory is in use")
 
 	// ErrNotFound: the directory holds no checkpoint at all.
 	ErrNotFound = errors.New("no checkpoint found")
 
-	// ErrClosed: the Dir or Image was closed before.
+	// ErrClosed: the Store or Image was closed before.
 	ErrClosed = errors.New("already closed")
 )
 

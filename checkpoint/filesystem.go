@@ -9,7 +9,7 @@ import (
 	"syscall"
 )
 
-// filesystem is what a Dir does to the disk, one method an operation, so that
+// filesystem is what a Store does to the disk, one method an operation, so that
 // tests can make each of them fail, cut it short or stop the world at it. It is
 // not exported and has no package of its own: nothing else in the module writes
 // files.

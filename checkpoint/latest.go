@@ -21,19 +21,19 @@ import (
 // Everything else ends the search with the error as it is: no memory, no
 // permission, a cancelled context, a checkpoint of another version or larger
 // than MaxSize. An older checkpoint is no answer to these.
-func (d *Dir) Latest(try func(*Image) error) (im *Image, skipped []error, err error) {
-	if err := d.checkOpen(); err != nil {
+func (s *Store) Latest(try func(*Image) error) (im *Image, skipped []error, err error) {
+	if err := s.checkOpen(); err != nil {
 		return nil, nil, err
 	}
 	// A concurrent Save may remove what was listed, after it has put something
 	// newer there: list again. What is listed each time and never there (a link
 	// to nothing) counts as damaged in the end.
 	for range relists {
-		if im, skipped, err = d.latest(try, false); !errors.Is(err, errVanished) {
+		if im, skipped, err = s.latest(try, false); !errors.Is(err, errVanished) {
 			return im, skipped, err
 		}
 	}
-	return d.latest(try, true)
+	return s.latest(try, true)
 }
 
 // relists is how often Latest lists again: a Save has to finish between any two.
@@ -42,18 +42,18 @@ const relists = 5
 // errVanished: a checkpoint is no longer where the listing saw it.
 var errVanished = errors.New("checkpoint was removed meanwhile")
 
-func (d *Dir) latest(try func(*Image) error, final bool) (*Image, []error, error) {
-	names, err := d.names()
+func (s *Store) latest(try func(*Image) error, final bool) (*Image, []error, error) {
+	names, err := s.names()
 	if err != nil {
 		return nil, nil, err
 	}
 	if len(names) == 0 {
-		return nil, nil, wrapDir("searching", d.path, ErrNotFound)
+		return nil, nil, wrapDir("searching", s.path, ErrNotFound)
 	}
 	var skipped []error
 	for _, name := range names {
-		path := filepath.Join(d.path, name)
-		im, err := d.open(name)
+		path := filepath.Join(s.path, name)
+		im, err := s.open(name)
 		if errors.Is(err, fs.ErrNotExist) {
 			if !final {
 				return nil, nil, errVanished
@@ -66,37 +66,37 @@ func (d *Dir) latest(try func(*Image) error, final bool) (*Image, []error, error
 			}
 		}
 		if err == nil {
-			d.judge(name, true)
+			s.judge(name, true)
 			return im, skipped, nil
 		}
 		err = &SkippedError{Path: path, Err: err}
 		if !isDamage(err) {
 			return nil, skipped, err
 		}
-		d.judge(name, false)
+		s.judge(name, false)
 		skipped = append(skipped, err)
 	}
-	return nil, skipped, &AllDamagedError{Path: d.path, Skipped: skipped}
+	return nil, skipped, &AllDamagedError{Path: s.path, Skipped: skipped}
 }
 
 // List describes the checkpoints, newest first, and those that cannot be opened
 // in skipped, a [*SkippedError] each. It verifies headers, indexes and trailers,
 // not the pages.
-func (d *Dir) List() (infos []Info, skipped []error, err error) {
-	if err := d.checkOpen(); err != nil {
+func (s *Store) List() (infos []Info, skipped []error, err error) {
+	if err := s.checkOpen(); err != nil {
 		return nil, nil, err
 	}
-	names, err := d.names()
+	names, err := s.names()
 	if err != nil {
 		return nil, nil, err
 	}
 	for _, name := range names {
-		im, err := d.open(name)
+		im, err := s.open(name)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
-			skipped = append(skipped, &SkippedError{Path: filepath.Join(d.path, name), Err: err})
+			skipped = append(skipped, &SkippedError{Path: filepath.Join(s.path, name), Err: err})
 			continue
 		}
 		infos = append(infos, im.Info())
@@ -107,9 +107,9 @@ func (d *Dir) List() (infos []Info, skipped []error, err error) {
 
 // open opens a checkpoint of the directory. Its name must be its ID: the order
 // rests on it.
-func (d *Dir) open(name string) (*Image, error) {
-	path := filepath.Join(d.path, name)
-	im, err := OpenImageMax(path, d.opts.MaxSize)
+func (s *Store) open(name string) (*Image, error) {
+	path := filepath.Join(s.path, name)
+	im, err := OpenImageMax(path, s.opts.MaxSize)
 	if err != nil {
 		return nil, err
 	}

@@ -21,57 +21,57 @@ import (
 // reports lost writes once and then forgets them, so what failed to sync is
 // thrown away. The error is that of [Write] or a [*WriteError]: fs.ErrExist if
 // opts.ID is that of a checkpoint that is there.
-func (d *Dir) Save(ctx context.Context, src Source, opts WriteOptions) (Info, error) {
+func (s *Store) Save(ctx context.Context, src Source, opts WriteOptions) (Info, error) {
 	select {
-	case <-d.saving:
-		defer func() { d.saving <- struct{}{} }()
+	case <-s.saving:
+		defer func() { s.saving <- struct{}{} }()
 	case <-ctx.Done():
-		return Info{}, &WriteError{Path: d.path, Op: "waiting to write", Err: cancelled(ctx)}
+		return Info{}, &WriteError{Path: s.path, Op: "waiting to write", Err: cancelled(ctx)}
 	}
-	if err := d.checkOpen(); err != nil {
+	if err := s.checkOpen(); err != nil {
 		return Info{}, err
 	}
-	if err := d.claim(&opts); err != nil {
+	if err := s.claim(&opts); err != nil {
 		return Info{}, err
 	}
 	name := fileName(opts.ID)
-	path := filepath.Join(d.path, name)
-	info, err := d.writeFile(ctx, path, src, opts)
+	path := filepath.Join(s.path, name)
+	info, err := s.writeFile(ctx, path, src, opts)
 	if err != nil {
 		return Info{}, err
 	}
 	info.Path = path
-	d.judge(name, true)
-	d.prune(name)
+	s.judge(name, true)
+	s.prune(name)
 	return info, nil
 }
 
 // claim completes the ID and makes sure that no checkpoint has it.
-func (d *Dir) claim(opts *WriteOptions) (err error) {
+func (s *Store) claim(opts *WriteOptions) (err error) {
 	if opts.ID == uuid.Nil {
-		opts.ID, err = d.NewID()
+		opts.ID, err = s.NewID()
 		return err
 	}
-	d.see(opts.ID)
-	names, err := d.names()
+	s.see(opts.ID)
+	names, err := s.names()
 	if err == nil && slices.Contains(names, fileName(opts.ID)) {
-		err = &WriteError{Path: filepath.Join(d.path, fileName(opts.ID)), Op: "creating", Err: fs.ErrExist}
+		err = &WriteError{Path: filepath.Join(s.path, fileName(opts.ID)), Op: "creating", Err: fs.ErrExist}
 	}
 	return err
 }
 
 // writeFile does what Save promises up to the point of no return.
-func (d *Dir) writeFile(ctx context.Context, path string, src Source, opts WriteOptions) (info Info, err error) {
+func (s *Store) writeFile(ctx context.Context, path string, src Source, opts WriteOptions) (info Info, err error) {
 	temp := path[:len(path)-len(fileSuffix)] + tempSuffix
 	var done int64
 	failed := func(op string, err error) error {
 		return &WriteError{Path: path, Op: op, Offset: done, Err: err}
 	}
-	f, err := d.fs.Create(temp)
+	f, err := s.fs.Create(temp)
 	if errors.Is(err, fs.ErrExist) {
 		// A leftover of this very ID: an earlier save whose clean-up failed too.
-		if err = d.fs.Remove(temp); err == nil {
-			f, err = d.fs.Create(temp)
+		if err = s.fs.Remove(temp); err == nil {
+			f, err = s.fs.Create(temp)
 		}
 	}
 	if err != nil {
@@ -86,10 +86,10 @@ func (d *Dir) writeFile(ctx context.Context, path string, src Source, opts Write
 		if open {
 			f.Close()
 		}
-		if d.fs.Remove(leftover) != nil {
-			// The next OpenDir sweeps a temporary file. One that has its name
+		if s.fs.Remove(leftover) != nil {
+			// The next OpenStore sweeps a temporary file. One that has its name
 			// but may lose it in a crash must not push out an older one.
-			d.judge(filepath.Base(leftover), false)
+			s.judge(filepath.Base(leftover), false)
 		}
 	}()
 
@@ -107,11 +107,11 @@ func (d *Dir) writeFile(ctx context.Context, path string, src Source, opts Write
 	if err := f.Close(); err != nil {
 		return Info{}, failed("closing", err)
 	}
-	if err := d.fs.Rename(temp, path); err != nil {
+	if err := s.fs.Rename(temp, path); err != nil {
 		return Info{}, failed("renaming", err)
 	}
 	leftover = path
-	if err := d.fs.SyncDir(d.path); err != nil {
+	if err := s.fs.SyncDir(s.path); err != nil {
 		return Info{}, failed("syncing the directory of", err)
 	}
 	return info, nil
@@ -120,62 +120,62 @@ func (d *Dir) writeFile(ctx context.Context, path string, src Source, opts Write
 // prune removes what is older than the Keep newest usable checkpoints, oldest
 // first. A damaged one does not count, so that it never pushes out a good one;
 // it is removed when it is old enough. The one just saved stays in any case.
-func (d *Dir) prune(saved string) {
-	names, err := d.names()
+func (s *Store) prune(saved string) {
+	names, err := s.names()
 	if err == nil {
 		kept := 0
 		for i, name := range names {
-			if kept == d.opts.Keep {
-				err = d.remove(names[i:], saved)
+			if kept == s.opts.Keep {
+				err = s.remove(names[i:], saved)
 				break
 			}
-			if d.isUsable(name) {
+			if s.isUsable(name) {
 				kept++
 			}
 		}
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.pruneErr = err
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pruneErr = err
 }
 
 // remove deletes the named checkpoints, from the last to the first.
-func (d *Dir) remove(names []string, except string) (err error) {
+func (s *Store) remove(names []string, except string) (err error) {
 	for i := len(names) - 1; i >= 0; i-- {
 		if names[i] == except {
 			continue
 		}
-		if e := d.fs.Remove(filepath.Join(d.path, names[i])); e != nil && !errors.Is(e, fs.ErrNotExist) {
+		if e := s.fs.Remove(filepath.Join(s.path, names[i])); e != nil && !errors.Is(e, fs.ErrNotExist) {
 			err = errors.Join(err, e)
 			continue
 		}
-		d.mu.Lock()
-		delete(d.usable, names[i])
-		d.mu.Unlock()
+		s.mu.Lock()
+		delete(s.usable, names[i])
+		s.mu.Unlock()
 	}
 	return err
 }
 
 // judge records whether a checkpoint can be restored.
-func (d *Dir) judge(name string, usable bool) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.usable[name] = usable
+func (s *Store) judge(name string, usable bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.usable[name] = usable
 }
 
 // isUsable says what is known of a checkpoint, and looks at it if nothing is.
-func (d *Dir) isUsable(name string) bool {
-	d.mu.Lock()
-	usable, known := d.usable[name]
-	d.mu.Unlock()
+func (s *Store) isUsable(name string) bool {
+	s.mu.Lock()
+	usable, known := s.usable[name]
+	s.mu.Unlock()
 	if known {
 		return usable
 	}
-	im, err := d.open(name)
+	im, err := s.open(name)
 	if err != nil {
 		return false
 	}
 	im.Close()
-	d.judge(name, true)
+	s.judge(name, true)
 	return true
 }

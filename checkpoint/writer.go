@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"iter"
 	"slices"
 	"sync"
 	"time"
@@ -13,16 +14,31 @@ import (
 	"github.com/cowheap/cowheap/internal/block"
 )
 
-// WriteOptions are what [Write] and [Dir.Save] may be told. The zero value is
+// WriteOptions are what [Write] and [Store.Save] may be told. The zero value is
 // good.
 type WriteOptions struct {
 	// ID is the checkpoint's UUIDv7. Default: a new one. Give one that was
-	// made at the instant of the snapshot ([Dir.NewID]) if snapshots may be
+	// made at the instant of the snapshot ([Store.NewID]) if snapshots may be
 	// saved in another order than they were taken in.
 	ID uuid.UUID
 
 	// Parent is the checkpoint that the state descends from. Default: none.
 	Parent uuid.UUID
+
+	// Changed makes the checkpoint incremental: it holds only these pages, and
+	// all others are those of Parent. It gives ranges [off, off+n) of bytes of
+	// the arena, of whole pages, ascending: all in which the state may differ
+	// from the parent's. What lies at or beyond ParentSize and is not in Changed
+	// is zero; what lies beyond the source's size is passed over. It is called
+	// once. Default: a full checkpoint.
+	Changed iter.Seq2[int64, int64]
+
+	// ParentSize is the size of the parent's arena, in bytes; of no meaning
+	// without Changed.
+	ParentSize int64
+
+	// Compression is how pages are compressed. Default: not at all.
+	Compression Compression
 
 	// Time is recorded in the header. Default: now.
 	Time time.Time

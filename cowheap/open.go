@@ -23,7 +23,7 @@ func Open(dir string, opts *Options) (_ *Heap, err error) {
 		return nil, err
 	}
 	h := newHeap(o)
-	if h.dir, err = checkpoint.OpenDir(dir, o.dir()); err != nil {
+	if h.dir, err = checkpoint.OpenStore(dir, o.dir()); err != nil {
 		return nil, translate(err)
 	}
 	err = h.newest()

@@ -19,8 +19,8 @@ import (
 // one to restore, one to fall back to.
 const DefaultKeep = 2
 
-// DirOptions are what [OpenDir] may be told. The zero value is good.
-type DirOptions struct {
+// StoreOptions are what [OpenStore] may be told. The zero value is good.
+type StoreOptions struct {
 	// Keep is how many of the newest usable checkpoints stay when a new one has
 	// been saved. Default: DefaultKeep. While one is saved the disk holds one
 	// more. 1 leaves nothing to fall back to.
@@ -31,15 +31,15 @@ type DirOptions struct {
 	MaxSize int64
 }
 
-// Dir is a directory of checkpoints that belongs to this Dir alone while it is
+// Store is a directory of checkpoints that belongs to this Store alone while it is
 // open. A checkpoint is a file <UUID in 32 hex digits>.cowheap, so that names
 // sort as checkpoints were taken; it is under that name only when it is complete
 // and durable. Files with other names are left alone.
 //
 // All methods may run concurrently. Saves run one after the other.
-type Dir struct {
+type Store struct {
 	path string
-	opts DirOptions
+	opts StoreOptions
 	fs   filesystem
 	lock io.Closer
 
@@ -48,7 +48,7 @@ type Dir struct {
 	mu       sync.Mutex
 	closed   bool
 	last     uuid.UUID       // highest ID seen or given out
-	usable   map[string]bool // by name: what this Dir has written, restored or rejected
+	usable   map[string]bool // by name: what this Store has written, restored or rejected
 	pruneErr error
 }
 
@@ -57,16 +57,16 @@ const (
 	tempSuffix = fileSuffix + ".tmp"
 )
 
-// OpenDir opens the directory, makes it if it is not there, and removes what a
-// crash left half-written. If another process, or another Dir of this one, has
+// OpenStore opens the directory, makes it if it is not there, and removes what a
+// crash left half-written. If another process, or another Store of this one, has
 // it, the error is a [*LockedError].
-func OpenDir(path string, opts DirOptions) (*Dir, error) {
-	return openDir(path, opts, osFilesystem{})
+func OpenStore(path string, opts StoreOptions) (*Store, error) {
+	return openStore(path, opts, osFilesystem{})
 }
 
-func openDir(path string, opts DirOptions, fsys filesystem) (*Dir, error) {
+func openStore(path string, opts StoreOptions, fsys filesystem) (*Store, error) {
 	if opts.Keep < 0 || opts.MaxSize < 0 {
-		return nil, fmt.Errorf("checkpoint directory options Keep %d, MaxSize %d: must not be negative", opts.Keep, opts.MaxSize)
+		return nil, fmt.Errorf("checkpoint store options Keep %d, MaxSize %d: must not be negative", opts.Keep, opts.MaxSize)
 	}
 	if opts.Keep == 0 {
 		opts.Keep = DefaultKeep
@@ -81,35 +81,35 @@ func openDir(path string, opts DirOptions, fsys filesystem) (*Dir, error) {
 	if err != nil {
 		return nil, wrapDir("locking", path, err)
 	}
-	d := &Dir{path: path, opts: opts, fs: fsys, lock: lock, saving: make(chan struct{}, 1), usable: map[string]bool{}}
-	d.saving <- struct{}{}
+	s := &Store{path: path, opts: opts, fs: fsys, lock: lock, saving: make(chan struct{}, 1), usable: map[string]bool{}}
+	s.saving <- struct{}{}
 	names, err := fsys.Names(path)
 	if err != nil {
 		return nil, errors.Join(wrapDir("listing", path, err), lock.Close())
 	}
 	for _, name := range names {
 		if id, ok := parseName(name, fileSuffix); ok {
-			d.see(id)
+			s.see(id)
 		}
 		if _, ok := parseName(name, tempSuffix); ok {
 			// What cannot be removed does no harm but take room: not a reason
 			// to refuse a restore.
-			d.pruneErr = errors.Join(d.pruneErr, fsys.Remove(filepath.Join(path, name)))
+			s.pruneErr = errors.Join(s.pruneErr, fsys.Remove(filepath.Join(path, name)))
 		}
 	}
-	return d, nil
+	return s, nil
 }
 
-// Path is the directory, as it was given to OpenDir.
-func (d *Dir) Path() string { return d.path }
+// Path is the directory, as it was given to OpenStore.
+func (s *Store) Path() string { return s.path }
 
 // PruneError says why what should have been removed is still there: leftovers of
 // a crash, checkpoints beyond Keep. It takes room and does no other harm; the
 // next save tries again. nil if all is tidy.
-func (d *Dir) PruneError() error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.pruneErr
+func (s *Store) PruneError() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.pruneErr
 }
 
 // NewID returns a UUIDv7 that sorts after that of every checkpoint in the
@@ -117,66 +117,66 @@ func (d *Dir) PruneError() error {
 // been set back since. Take it at the instant of a snapshot and give it to Save
 // in WriteOptions: snapshots then sort as they were taken, in whatever order
 // they are saved. It does no input or output.
-func (d *Dir) NewID() (uuid.UUID, error) {
+func (s *Store) NewID() (uuid.UUID, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
 		return uuid.Nil, fmt.Errorf("making a checkpoint ID: %w", err)
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if bytes.Compare(id[:], d.last[:]) <= 0 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if bytes.Compare(id[:], s.last[:]) <= 0 {
 		// The first 48 bits are milliseconds; version and the random rest stay.
-		last := binary.BigEndian.Uint64(d.last[:]) >> 16
+		last := binary.BigEndian.Uint64(s.last[:]) >> 16
 		if last+1 >= 1<<48 {
-			return uuid.Nil, fmt.Errorf("no ID sorts after checkpoint %s in %s: move that file away", d.last, d.path)
+			return uuid.Nil, fmt.Errorf("no ID sorts after checkpoint %s in %s: move that file away", s.last, s.path)
 		}
 		low := binary.BigEndian.Uint64(id[:]) & 0xffff
 		binary.BigEndian.PutUint64(id[:], (last+1)<<16|low)
 	}
-	d.last = id
+	s.last = id
 	return id, nil
 }
 
 // Close waits for a Save that runs and gives the directory back. It is
 // idempotent.
-func (d *Dir) Close() error {
-	<-d.saving
-	defer func() { d.saving <- struct{}{} }()
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.closed {
+func (s *Store) Close() error {
+	<-s.saving
+	defer func() { s.saving <- struct{}{} }()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
 		return nil
 	}
-	d.closed = true
-	if err := d.lock.Close(); err != nil {
-		return wrapDir("unlocking", d.path, err)
+	s.closed = true
+	if err := s.lock.Close(); err != nil {
+		return wrapDir("unlocking", s.path, err)
 	}
 	return nil
 }
 
 // see makes sure that NewID goes beyond id.
-func (d *Dir) see(id uuid.UUID) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if bytes.Compare(id[:], d.last[:]) > 0 {
-		d.last = id
+func (s *Store) see(id uuid.UUID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if bytes.Compare(id[:], s.last[:]) > 0 {
+		s.last = id
 	}
 }
 
-func (d *Dir) checkOpen() error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.closed {
-		return wrapDir("using", d.path, ErrClosed)
+func (s *Store) checkOpen() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return wrapDir("using", s.path, ErrClosed)
 	}
 	return nil
 }
 
 // names lists the checkpoints, newest first.
-func (d *Dir) names() ([]string, error) {
-	all, err := d.fs.Names(d.path)
+func (s *Store) names() ([]string, error) {
+	all, err := s.fs.Names(s.path)
 	if err != nil {
-		return nil, wrapDir("listing", d.path, err)
+		return nil, wrapDir("listing", s.path, err)
 	}
 	names := slices.DeleteFunc(all, func(name string) bool {
 		_, ok := parseName(name, fileSuffix)
