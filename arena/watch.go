@@ -81,10 +81,10 @@ func (s *Snapshot) Watch() (*Watch, error) {
 // before newer was taken, the Watch is closed, or newer is no such snapshot.
 func (w *Watch) Changed(newer *Snapshot) (pages iter.Seq2[int64, int64], ok bool) {
 	defer runtime.KeepAlive(w)
-	x, h := w.w, newer.h
-	if h.a != x.a || h.seq <= x.seq {
+	if !w.Before(newer) {
 		return nil, false
 	}
+	x, h := w.w, newer.h
 	ws := &x.a.watches
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
@@ -127,6 +127,9 @@ func nextPage(set []uint64, from, old uint64, in bool) uint64 {
 	}
 	return max(from, old)
 }
+
+// Before tells whether s was taken after the snapshot that is watched, of the same arena.
+func (w *Watch) Before(s *Snapshot) bool { return s.h.a == w.w.a && s.h.seq > w.w.seq }
 
 // Close ends it. It is idempotent; a Watch that was dropped is closed by a cleanup.
 func (w *Watch) Close() {
@@ -178,8 +181,10 @@ func (ws *watches) lose(last uint64) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	for w := range ws.all {
-		w.until = min(w.until, last)
+		w.until = last
 	}
+	clear(ws.all)
+	ws.count.Store(0)
 }
 
 // add is for one who holds watches.mu, or alone has w.

@@ -109,6 +109,9 @@ func TestWatchMissesNoPage(t *testing.T) {
 				}
 			})
 		}
+		t.Run("wholesale", func(t *testing.T) {
+			watchStress(t, g, Options{Track: true, Arming: ArmWholesale}, false, false)
+		})
 		t.Run("outside the gate", func(t *testing.T) {
 			watchStress(t, g, Options{Track: true, FaultPages: 1}, false, true)
 		})

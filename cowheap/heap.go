@@ -27,9 +27,10 @@ type Heap struct {
 	super uint64 // the arena's root word, which never changes
 
 	dir     *checkpoint.Store // nil: memory only
-	lazy    *restore.Lazy   // of a file or of a snapshot; nil: there is nothing to bring in
+	lazy    *restore.Lazy     // of a file or of a snapshot; nil: there is nothing to bring in
 	origin  checkpoint.Info
 	skipped []error
+	lineage *lineage
 
 	closing  sync.Once
 	closeErr error
@@ -49,7 +50,7 @@ func New(opts *Options) (*Heap, error) {
 	return h, nil
 }
 
-func newHeap(o Options) *Heap { return &Heap{opts: o} }
+func newHeap(o Options) *Heap { return &Heap{opts: o, lineage: newLineage()} }
 
 // empty gives the heap a new arena.
 func (h *Heap) empty() error {

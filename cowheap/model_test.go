@@ -116,6 +116,7 @@ func (hm *heapModel) options(t *rapid.T) Options {
 		NoPrefetch:   rapid.Bool().Draw(t, "NoPrefetch"),
 		HugePages:    rapid.IntRange(0, 3).Draw(t, "HugePages") == 0,
 		Track:        rapid.Bool().Draw(t, "Track"),
+		MaxChain:     rapid.SampledFrom([]int{0, 0, 2, -1}).Draw(t, "MaxChain"),
 		Arming:       rapid.SampledFrom([]arena.Arming{arena.ArmAuto, arena.ArmWholesale, arena.ArmAhead}).Draw(t, "Arming"),
 		Preserving:   rapid.SampledFrom([]arena.Preserving{arena.PreserveAuto, arena.PreserveOnWrite, arena.PreserveAhead}).Draw(t, "Preserving"),
 		Seed:         rapid.Uint64Range(0, 1).Draw(t, "Seed"),

@@ -69,6 +69,7 @@ func (h *Heap) newest() error {
 		}
 		return nil
 	}
+	h.descend()
 	return im.Close()
 }
 

@@ -42,10 +42,20 @@ type Options struct {
 	// same byte by byte. Default 0: random.
 	Seed uint64
 	// Track keeps the set of pages written between snapshots, which makes the next
-	// snapshot cost what was written since the last one. It costs the first write
+	// snapshot cost what was written since the last one, and checkpoints in the directory
+	// incremental. It costs the first write
 	// to a page after each snapshot a fault, also while none is open. Default off;
-	// see arena.Options.
+	// see arena.Options. Guard shadow tracks in any case, guard copy cannot. What an eager
+	// Open restores is tracked from the start on, for which it is protected once, some 10 ms a
+	// GiB, or copied by guard shadow; after a lazy one the first checkpoint is full.
 	Track bool
+	// MaxChain is in how many files of the directory a state may be: a full checkpoint, and
+	// incremental ones that hold only the pages written since the one before. A full one
+	// follows, also where the files together would be twice as long as the state. A restore reads
+	// all of them. Default 16; 1 or negative: every checkpoint is full.
+	MaxChain int
+	// Compression is how checkpoints are compressed. Default: not at all.
+	Compression checkpoint.Compression
 	// Arming and Preserving force what is otherwise chosen by measurement, for
 	// tests and measurements; see arena.Options.
 	Arming     arena.Arming
