@@ -65,7 +65,7 @@ func FuzzReader(f *testing.F) {
 		if streamErr != nil && !isTyped(streamErr) {
 			t.Fatalf("stream: untyped error %v", streamErr)
 		}
-		im, imageErr := newImage(bytes.NewReader(b), int64(len(b)), "", MaxSize)
+		im, imageErr := NewImage(bytes.NewReader(b), int64(len(b)), nil)
 		if imageErr == nil {
 			imageErr = im.Verify(t.Context(), nil)
 		}

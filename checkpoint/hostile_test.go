@@ -233,7 +233,7 @@ func TestClaimsAreNotBelieved(t *testing.T) {
 			if n := allocated(func() { stream = drain(bytes.NewReader(b)) }); n > enough+block.MaxSize {
 				t.Errorf("stream: %d bytes were taken", n)
 			}
-			if n := allocated(func() { _, file = NewImage(bytes.NewReader(b), int64(len(b))) }); n > enough+block.MaxSize {
+			if n := allocated(func() { _, file = NewImage(bytes.NewReader(b), int64(len(b)), nil) }); n > enough+block.MaxSize {
 				t.Errorf("file: %d bytes were taken", n)
 			}
 			for _, err := range []error{stream, file} {
@@ -290,10 +290,10 @@ func TestBlockOutOfOrderIsNotHandedOut(t *testing.T) {
 func TestIndexMustDescribeTheWholeFile(t *testing.T) {
 	src := small()
 	good := encode(t, src, testOptions())
-	index := int64(len(good) - 4096)
-	block2 := int64(headerUnit + 3*pageSize)
+	index := uint64(len(good) - 4096)
+	block2 := uint64(headerUnit + 3*pageSize)
 	page := make([]byte, pageSize)
-	forge := func(content []byte, blocks, pages int64, offsets ...int64) []byte {
+	forge := func(content []byte, blocks, pages int64, entries ...uint64) []byte {
 		end := ending{
 			id:        testID,
 			headerCRC: binary.LittleEndian.Uint32(good[hCRC:]),
@@ -302,7 +302,7 @@ func TestIndexMustDescribeTheWholeFile(t *testing.T) {
 			blocks:    blocks,
 			pages:     pages,
 		}
-		return join(content, end.encode(offsets))
+		return join(content, end.encode(entries))
 	}
 	if !bytes.Equal(good, forge(good[:index], 2, 3, headerUnit, 0, block2)) {
 		t.Fatal("forge is wrong, so this test proves nothing")
@@ -319,9 +319,9 @@ func TestIndexMustDescribeTheWholeFile(t *testing.T) {
 		"two regions, one block":    forge(good[:index], 2, 3, headerUnit, block2, block2),
 		"block in the header":       forge(good[:index], 2, 3, 0, 8, block2),
 		"block behind the index":    forge(good[:index], 2, 3, headerUnit, 0, index+4096),
-		"block beyond all numbers":  forge(good[:index], 2, 3, headerUnit, 0, -4096),
+		"block beyond all numbers":  forge(good[:index], 2, 3, headerUnit, 0, 1<<64-4096),
 	} {
-		im, err := NewImage(bytes.NewReader(b), int64(len(b)))
+		im, err := NewImage(bytes.NewReader(b), int64(len(b)), nil)
 		if err == nil {
 			// A gap that looks like a page more cannot be seen in the index.
 			if name != "gap between blocks" {

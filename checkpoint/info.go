@@ -27,6 +27,11 @@ type Info struct {
 	// Of an [Image], and of what a [Store] says:
 	Chain      int   // files that the state is in: 1, and for an incremental one its parents up to a full one
 	ChainBytes int64 // length of these files together
+
+	// Of what was restored lazily: bytes of the arena that were read at once all
+	// the same, because they are in other files of the chain than most pages, or
+	// compressed. Size: everything was.
+	Eager int64
 }
 
 // Root is a named starting point in the arena and the layout of its type.
