@@ -16,7 +16,8 @@ import (
 // Bits are set by whoever takes a note of writes away from where the guard keeps it:
 // the freeze of the next snapshot, and what is done ahead of it. So when a
 // snapshot has been taken all that was written before its instant is in; what
-// was written after it may be, too.
+// was written after it may be, too. Whoever changes memory in a way that the guard does
+// not notice calls watches.add himself.
 type Watch struct {
 	w       *watched
 	cleanup runtime.Cleanup
