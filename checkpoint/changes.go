@@ -42,6 +42,20 @@ func collect(changed iter.Seq2[int64, int64], size, parentSize int64) (*changes,
 	return c, err
 }
 
+// all yields the ranges that were collected.
+func (c *changes) all() iter.Seq2[int64, int64] {
+	return func(yield func(off, n int64) bool) {
+		for i := range c.regions {
+			r := &c.regions[i]
+			for first, n := range r.pages.Runs() {
+				if !yield(r.region*block.RegionSize+int64(first)*block.PageSize, int64(n)*block.PageSize) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // pages counts them.
 func (c *changes) pages() (n int64) {
 	for i := range c.regions {

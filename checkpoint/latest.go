@@ -1,10 +1,13 @@
 package checkpoint
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"path/filepath"
 	"syscall"
+
+	"github.com/google/uuid"
 )
 
 // Latest opens the newest usable checkpoint. One that is damaged is passed over
@@ -54,10 +57,10 @@ func (s *Store) latest(try func(*Image) error, final bool) (*Image, []error, err
 	for _, name := range names {
 		path := filepath.Join(s.path, name)
 		im, err := s.open(name)
+		if (errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrNoParent)) && !final {
+			return nil, nil, errVanished
+		}
 		if errors.Is(err, fs.ErrNotExist) {
-			if !final {
-				return nil, nil, errVanished
-			}
 			err = corrupt(path, 0, "the name is there, the file is not")
 		}
 		if err == nil && try != nil {
@@ -66,14 +69,14 @@ func (s *Store) latest(try func(*Image) error, final bool) (*Image, []error, err
 			}
 		}
 		if err == nil {
-			s.judge(name, true)
+			s.note(name, card{info: im.links[0].header.info})
 			return im, skipped, nil
 		}
 		err = &SkippedError{Path: path, Err: err}
 		if !isDamage(err) {
 			return nil, skipped, err
 		}
-		s.judge(name, false)
+		s.judge(name, err)
 		skipped = append(skipped, err)
 	}
 	return nil, skipped, &AllDamagedError{Path: s.path, Skipped: skipped}
@@ -81,7 +84,7 @@ func (s *Store) latest(try func(*Image) error, final bool) (*Image, []error, err
 
 // List describes the checkpoints, newest first, and those that cannot be opened
 // in skipped, a [*SkippedError] each. It verifies headers, indexes and trailers,
-// not the pages.
+// and that parents are there, not the pages.
 func (s *Store) List() (infos []Info, skipped []error, err error) {
 	if err := s.checkOpen(); err != nil {
 		return nil, nil, err
@@ -90,37 +93,62 @@ func (s *Store) List() (infos []Info, skipped []error, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	// Not from memory: a file may have changed since.
+	c := &catalog{names: names, cards: make(map[string]card, len(names))}
 	for _, name := range names {
-		im, err := s.open(name)
-		if errors.Is(err, fs.ErrNotExist) {
+		if known := s.look(name); !errors.Is(known.err, fs.ErrNotExist) {
+			c.cards[name] = known
+		}
+	}
+	for _, name := range names {
+		if _, there := c.cards[name]; !there {
 			continue
 		}
+		files, err := c.chain(name)
 		if err != nil {
 			skipped = append(skipped, &SkippedError{Path: filepath.Join(s.path, name), Err: err})
 			continue
 		}
-		infos = append(infos, im.Info())
-		im.Close()
+		infos = append(infos, describe(files))
 	}
 	return infos, skipped, nil
 }
 
-// open opens a checkpoint of the directory. Its name must be its ID: the order
-// rests on it.
-func (s *Store) open(name string) (*Image, error) {
-	path := filepath.Join(s.path, name)
-	im, err := OpenImageMax(path, s.opts.MaxSize)
-	if err != nil {
+// Open opens the checkpoint with this ID: ErrNotFound if there is none, else the
+// errors of [OpenImage].
+func (s *Store) Open(id uuid.UUID) (im *Image, err error) {
+	if err := s.checkOpen(); err != nil {
 		return nil, err
 	}
-	if id := im.Info().ID; fileName(id) != name {
-		return nil, errors.Join(corrupt(path, hID, "the file has the name of another checkpoint, its ID is %s", id), im.Close())
+	// A parent may go when a Save has made the child go, or a fold has made it full.
+	for range relists {
+		if im, err = s.open(fileName(id)); !errors.Is(err, ErrNoParent) {
+			break
+		}
 	}
-	return im, nil
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, wrapDir("looking for "+id.String()+" in", s.path, ErrNotFound)
+	}
+	return im, err
+}
+
+// Verify reads the checkpoint with this ID and its parents and verifies every
+// byte. progress, if not nil, is told how many bytes were read of how many. One
+// that is damaged does not count any more when others are pruned. Errors: those
+// of Open, [Image.Verify], and ctx's.
+func (s *Store) Verify(ctx context.Context, id uuid.UUID, progress func(done, total int64)) error {
+	im, err := s.Open(id)
+	if err == nil {
+		err = errors.Join(im.Verify(ctx, progress), im.Close())
+	}
+	if err != nil && isDamage(err) {
+		s.judge(fileName(id), err)
+	}
+	return err
 }
 
 // isDamage reports whether an error means that the checkpoint cannot be had, as
 // opposed to not here, not now or not by this program.
 func isDamage(err error) bool {
-	return errors.Is(err, ErrCorrupt) || errors.Is(err, syscall.EIO)
+	return errors.Is(err, ErrCorrupt) || errors.Is(err, ErrNoParent) || errors.Is(err, syscall.EIO)
 }

@@ -2,6 +2,7 @@ package checkpoint
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
@@ -11,9 +12,13 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/google/uuid"
 )
+
+// DefaultChain is how many files a checkpoint may be in unless told otherwise.
+const DefaultChain = 32
 
 // DefaultKeep is how many checkpoints a directory keeps unless told otherwise:
 // one to restore, one to fall back to.
@@ -24,7 +29,25 @@ type StoreOptions struct {
 	// Keep is how many of the newest usable checkpoints stay when a new one has
 	// been saved. Default: DefaultKeep. While one is saved the disk holds one
 	// more. 1 leaves nothing to fall back to.
+	// Parents that they need stay as well.
 	Keep int
+
+	// KeepFor keeps checkpoints for so long, too, however many they are. Default:
+	// none for that reason.
+	KeepFor time.Duration
+
+	// MaxChain is how many files a checkpoint may be in, itself and its parents: a
+	// save that would make more writes a full one. 1: every checkpoint is a full
+	// one. At most the package's MaxChain. Default: DefaultChain. Fold makes chains
+	// short again in the background, from half of it on.
+	MaxChain int
+
+	// NoFold leaves folding to calls of Fold.
+	NoFold bool
+
+	// Compression is that of saves whose WriteOptions name none, and of folding.
+	// Default: none.
+	Compression Compression
 
 	// MaxSize bounds the arena of a checkpoint that is opened, in bytes: a
 	// larger one is refused with a *LimitError. Default: MaxSize of the package.
@@ -36,6 +59,10 @@ type StoreOptions struct {
 // sort as checkpoints were taken; it is under that name only when it is complete
 // and durable. Files with other names are left alone.
 //
+// An incremental checkpoint needs its parents; the store never removes one that
+// is needed, and makes a full checkpoint of a chain that has become long, in the
+// background, under the name that it has.
+//
 // All methods may run concurrently. Saves run one after the other.
 type Store struct {
 	path string
@@ -43,13 +70,20 @@ type Store struct {
 	fs   filesystem
 	lock io.Closer
 
-	saving chan struct{} // holds a token while nobody saves or closes
+	saving  chan struct{} // holds a token while nobody saves, receives, prunes or closes
+	folding chan struct{} // the same for folding; taken before saving
+
+	background sync.WaitGroup // folds
+	ctx        context.Context
+	cancel     context.CancelFunc
 
 	mu       sync.Mutex
 	closed   bool
 	last     uuid.UUID       // highest ID seen or given out
-	usable   map[string]bool // by name: what this Store has written, restored or rejected
+	cards    map[string]card // by name: what this Store has written, opened or rejected
 	pruneErr error
+	foldErr  error
+	foldNow  bool // a fold in the background has not ended
 }
 
 const (
@@ -65,8 +99,15 @@ func OpenStore(path string, opts StoreOptions) (*Store, error) {
 }
 
 func openStore(path string, opts StoreOptions, fsys filesystem) (*Store, error) {
-	if opts.Keep < 0 || opts.MaxSize < 0 {
-		return nil, fmt.Errorf("checkpoint store options Keep %d, MaxSize %d: must not be negative", opts.Keep, opts.MaxSize)
+	if opts.Keep < 0 || opts.MaxSize < 0 || opts.KeepFor < 0 || opts.MaxChain < 0 || opts.MaxChain > MaxChain {
+		return nil, fmt.Errorf("checkpoint store options Keep %d, KeepFor %v, MaxSize %d, MaxChain %d: must not be negative, MaxChain at most %d",
+			opts.Keep, opts.KeepFor, opts.MaxSize, opts.MaxChain, MaxChain)
+	}
+	if err := opts.Compression.check(); err != nil {
+		return nil, err
+	}
+	if opts.MaxChain == 0 {
+		opts.MaxChain = DefaultChain
 	}
 	if opts.Keep == 0 {
 		opts.Keep = DefaultKeep
@@ -81,8 +122,10 @@ func openStore(path string, opts StoreOptions, fsys filesystem) (*Store, error) 
 	if err != nil {
 		return nil, wrapDir("locking", path, err)
 	}
-	s := &Store{path: path, opts: opts, fs: fsys, lock: lock, saving: make(chan struct{}, 1), usable: map[string]bool{}}
+	s := &Store{path: path, opts: opts, fs: fsys, lock: lock, saving: make(chan struct{}, 1), folding: make(chan struct{}, 1), cards: map[string]card{}}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.saving <- struct{}{}
+	s.folding <- struct{}{}
 	names, err := fsys.Names(path)
 	if err != nil {
 		return nil, errors.Join(wrapDir("listing", path, err), lock.Close())
@@ -102,6 +145,14 @@ func openStore(path string, opts StoreOptions, fsys filesystem) (*Store, error) 
 
 // Path is the directory, as it was given to OpenStore.
 func (s *Store) Path() string { return s.path }
+
+// FoldError says why the last fold in the background has failed; nil if it has
+// not. The chain is as it was; the next save tries again.
+func (s *Store) FoldError() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.foldErr
+}
 
 // PruneError says why what should have been removed is still there: leftovers of
 // a crash, checkpoints beyond Keep. It takes room and does no other harm; the
@@ -137,9 +188,13 @@ func (s *Store) NewID() (uuid.UUID, error) {
 	return id, nil
 }
 
-// Close waits for a Save that runs and gives the directory back. It is
-// idempotent.
+// Close waits for a Save that runs, gives up a fold in the background, and gives
+// the directory back. It is idempotent.
 func (s *Store) Close() error {
+	s.mu.Lock()
+	s.cancel() // from here on no fold begins
+	s.mu.Unlock()
+	s.background.Wait()
 	<-s.saving
 	defer func() { s.saving <- struct{}{} }()
 	s.mu.Lock()
