@@ -36,8 +36,20 @@ func reseal(b []byte) {
 				}
 			}
 		}
+		size := h.Rank(block.RegionPages) * pageSize
+		if h.Codec() != block.Raw {
+			size = 0
+			for i := range block.Pieces {
+				n := int(min(get(h[block.PieceOff+8*i:]), block.PieceSize))
+				if n > 0 && size+n <= len(rest) {
+					put(h[block.PieceOff+8*i+4:], block.CRC(rest[size:size+n]))
+				}
+				size += n
+			}
+			size = int(roundUp(int64(size), pageSize))
+		}
 		put(h[block.CRCOff:], block.CRCWithout(h, block.CRCOff))
-		at += block.HeaderSize + min(h.Rank(block.RegionPages)*pageSize, len(rest))
+		at += block.HeaderSize + min(size, len(rest))
 	}
 	if at+trailerSize > len(b) || at%headerUnit != 0 {
 		return

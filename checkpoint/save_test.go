@@ -223,7 +223,7 @@ func TestTwoOperationsMayFail(t *testing.T) {
 			t.Fatal(err)
 		}
 		// The next process finds the same, and no leftovers.
-		next := openTestStore(t, d.Path(), StoreOptions{}, osFilesystem{})
+		next := openTestStore(t, d.Path(), StoreOptions{}, unsyncedFS{})
 		wantLatest(t, next, want)
 		for _, name := range files(t, d.Path()) {
 			if strings.HasSuffix(name, tempSuffix) {
@@ -250,7 +250,7 @@ func TestMachineMayCrashAnywhere(t *testing.T) {
 		acknowledged := err == nil
 		fsys.afterCrash(t, func(disk, dir string) {
 			states++
-			next := openTestStore(t, dir, StoreOptions{Keep: 2}, osFilesystem{})
+			next := openTestStore(t, dir, StoreOptions{Keep: 2}, unsyncedFS{})
 			got, skipped, err := latestState(t, next)
 			if err != nil || len(skipped) != 0 || got < 1 || got > 2 || acknowledged && got != 2 {
 				t.Errorf("crash at operation %d of %v, disk has %s: newest is %d, %v, %v; acknowledged: %v",
@@ -298,7 +298,7 @@ func TestNameInDoubtPushesOutNothing(t *testing.T) {
 }
 
 func TestLeftoverOfTheSameIDIsReplaced(t *testing.T) {
-	d := openTestStore(t, t.TempDir(), StoreOptions{}, osFilesystem{})
+	d := openTestStore(t, t.TempDir(), StoreOptions{}, unsyncedFS{})
 	temp := filepath.Join(d.Path(), strings.TrimSuffix(fileName(numberedID(1)), fileSuffix)+tempSuffix)
 	if err := os.WriteFile(temp, []byte("half"), 0o600); err != nil {
 		t.Fatal(err)
@@ -311,7 +311,7 @@ func TestLeftoverOfTheSameIDIsReplaced(t *testing.T) {
 }
 
 func TestCheckpointIsNeverReplaced(t *testing.T) {
-	d := openTestStore(t, t.TempDir(), StoreOptions{}, osFilesystem{})
+	d := openTestStore(t, t.TempDir(), StoreOptions{}, unsyncedFS{})
 	save(t, d, 1)
 	_, err := d.Save(t.Context(), state(2), numbered(1))
 	if _, ok := errors.AsType[*WriteError](err); !ok || !errors.Is(err, fs.ErrExist) {
@@ -337,7 +337,7 @@ func TestCancelledSaveLeavesNothing(t *testing.T) {
 }
 
 func TestSaveThatWaitsCanBeCancelled(t *testing.T) {
-	d := openTestStore(t, t.TempDir(), StoreOptions{}, osFilesystem{})
+	d := openTestStore(t, t.TempDir(), StoreOptions{}, unsyncedFS{})
 	inside, goOn := make(chan struct{}), make(chan struct{})
 	opts := numbered(1)
 	opts.Progress = func(done, total int64) { close(inside); <-goOn }
@@ -361,7 +361,7 @@ func TestSaveThatWaitsCanBeCancelled(t *testing.T) {
 
 func TestSourceThatFailsLeavesNothing(t *testing.T) {
 	broken := errors.New("snapshot was given up")
-	d := openTestStore(t, t.TempDir(), StoreOptions{}, osFilesystem{})
+	d := openTestStore(t, t.TempDir(), StoreOptions{}, unsyncedFS{})
 	_, err := d.Save(t.Context(), brokenSource{state(1), 3 * pageSize, broken}, numbered(1))
 	if _, ok := errors.AsType[*SourceError](err); !ok || !errors.Is(err, broken) {
 		t.Errorf("got %v", err)

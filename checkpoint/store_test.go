@@ -20,7 +20,7 @@ import (
 
 func TestEmptyDirectoryHasNoCheckpoint(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a", "b")
-	d := openTestStore(t, path, StoreOptions{}, osFilesystem{})
+	d := openTestStore(t, path, StoreOptions{}, unsyncedFS{})
 	if _, skipped, err := d.Latest(nil); !errors.Is(err, ErrNotFound) || errors.Is(err, ErrCorrupt) || skipped != nil {
 		t.Errorf("got %v, %v", skipped, err)
 	}
@@ -30,7 +30,7 @@ func TestEmptyDirectoryHasNoCheckpoint(t *testing.T) {
 }
 
 func TestListIsNewestFirst(t *testing.T) {
-	d := openTestStore(t, t.TempDir(), StoreOptions{Keep: 5}, osFilesystem{})
+	d := openTestStore(t, t.TempDir(), StoreOptions{Keep: 5}, unsyncedFS{})
 	var want []Info
 	for n := range 4 {
 		want = append([]Info{save(t, d, n)}, want...)
@@ -74,7 +74,7 @@ func damage(t *testing.T, d *Store, n int, at int64) string {
 func TestLatestFallsBackAndSaysWhy(t *testing.T) {
 	for name, at := range map[string]int64{"magic": 0, "version": 9, "page size": 17, "metadata": hMetadata, "block": headerUnit + 20, "page": headerUnit + 4096 + 99, "trailer": -1} {
 		t.Run(name, func(t *testing.T) {
-			d := openTestStore(t, t.TempDir(), StoreOptions{Keep: 3}, osFilesystem{})
+			d := openTestStore(t, t.TempDir(), StoreOptions{Keep: 3}, unsyncedFS{})
 			for n := range 3 {
 				save(t, d, n)
 			}
@@ -100,7 +100,7 @@ func TestLatestFallsBackAndSaysWhy(t *testing.T) {
 }
 
 func TestWithoutTryOnlyTheFrameIsVerified(t *testing.T) {
-	d := openTestStore(t, t.TempDir(), StoreOptions{}, osFilesystem{})
+	d := openTestStore(t, t.TempDir(), StoreOptions{}, unsyncedFS{})
 	save(t, d, 0)
 	save(t, d, 1)
 	damage(t, d, 1, headerUnit+4096+99)
@@ -143,7 +143,7 @@ func TestWhatIsNotDamageEndsTheSearch(t *testing.T) {
 		"no memory":       {nothing, StoreOptions{}, syscall.ENOMEM, is(syscall.ENOMEM)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := openTestStore(t, t.TempDir(), c.opts, osFilesystem{})
+			d := openTestStore(t, t.TempDir(), c.opts, unsyncedFS{})
 			save(t, d, 0)
 			save(t, d, 1)
 			c.prepare(t, d)
@@ -159,7 +159,7 @@ func TestWhatIsNotDamageEndsTheSearch(t *testing.T) {
 }
 
 func TestBadSectorIsPassedOver(t *testing.T) {
-	d := openTestStore(t, t.TempDir(), StoreOptions{}, osFilesystem{})
+	d := openTestStore(t, t.TempDir(), StoreOptions{}, unsyncedFS{})
 	save(t, d, 0)
 	save(t, d, 1)
 	tries := 0
@@ -176,7 +176,7 @@ func TestBadSectorIsPassedOver(t *testing.T) {
 }
 
 func TestRenamedCheckpointIsNotBelieved(t *testing.T) {
-	d := openTestStore(t, t.TempDir(), StoreOptions{}, osFilesystem{})
+	d := openTestStore(t, t.TempDir(), StoreOptions{}, unsyncedFS{})
 	save(t, d, 0)
 	save(t, d, 1)
 	if err := os.Rename(filepath.Join(d.Path(), fileName(numberedID(0))), filepath.Join(d.Path(), fileName(numberedID(5)))); err != nil {
@@ -188,7 +188,7 @@ func TestRenamedCheckpointIsNotBelieved(t *testing.T) {
 }
 
 func TestNameWithoutFileIsDamage(t *testing.T) {
-	d := openTestStore(t, t.TempDir(), StoreOptions{}, osFilesystem{})
+	d := openTestStore(t, t.TempDir(), StoreOptions{}, unsyncedFS{})
 	if err := os.Symlink("nowhere", filepath.Join(d.Path(), fileName(numberedID(5)))); err != nil {
 		t.Skip(err)
 	}
@@ -213,7 +213,7 @@ func TestForeignFilesAreLeftAlone(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(path, leftover), []byte("half"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	d := openTestStore(t, path, StoreOptions{Keep: 1}, osFilesystem{})
+	d := openTestStore(t, path, StoreOptions{Keep: 1}, unsyncedFS{})
 	if _, _, err := d.Latest(nil); !errors.Is(err, ErrNotFound) {
 		t.Errorf("got %v", err)
 	}
@@ -229,7 +229,7 @@ func TestForeignFilesAreLeftAlone(t *testing.T) {
 
 func TestDamagedOnesDoNotPushOutGoodOnes(t *testing.T) {
 	path := t.TempDir()
-	d := openTestStore(t, path, StoreOptions{Keep: 2}, osFilesystem{})
+	d := openTestStore(t, path, StoreOptions{Keep: 2}, unsyncedFS{})
 	save(t, d, 0)
 	save(t, d, 1)
 	damage(t, d, 1, headerUnit+4096+99) // a page: only who reads it knows
@@ -253,7 +253,7 @@ func TestDamagedOnesDoNotPushOutGoodOnes(t *testing.T) {
 
 // TestOlderSnapshotSavedLaterIsNotTheNewest: IDs are of the instant.
 func TestOlderSnapshotSavedLaterIsNotTheNewest(t *testing.T) {
-	d := openTestStore(t, t.TempDir(), StoreOptions{Keep: 1}, osFilesystem{})
+	d := openTestStore(t, t.TempDir(), StoreOptions{Keep: 1}, unsyncedFS{})
 	older, err := d.NewID()
 	if err != nil {
 		t.Fatal(err)
@@ -287,14 +287,14 @@ func TestOlderSnapshotSavedLaterIsNotTheNewest(t *testing.T) {
 // older than what is there, and be removed.
 func TestIDsGrowWhenTheClockIsSetBack(t *testing.T) {
 	path := t.TempDir()
-	d := openTestStore(t, path, StoreOptions{}, osFilesystem{})
+	d := openTestStore(t, path, StoreOptions{}, unsyncedFS{})
 	opts := numbered(0)
 	binary.BigEndian.PutUint64(opts.ID[:], uint64(time.Now().Add(24*time.Hour).UnixMilli())<<16|0x7abc)
 	if _, err := d.Save(t.Context(), state(0), opts); err != nil {
 		t.Fatal(err)
 	}
 	d.Close()
-	d = openTestStore(t, path, StoreOptions{}, osFilesystem{})
+	d = openTestStore(t, path, StoreOptions{}, unsyncedFS{})
 	last := opts.ID
 	for range 100 {
 		id, err := d.NewID()
@@ -322,7 +322,7 @@ func TestIDsGrowWhenTheClockIsSetBack(t *testing.T) {
 
 func TestSecondStoreIsLockedOut(t *testing.T) {
 	path := t.TempDir()
-	d := openTestStore(t, path, StoreOptions{}, osFilesystem{})
+	d := openTestStore(t, path, StoreOptions{}, unsyncedFS{})
 	_, err := OpenStore(path, StoreOptions{})
 	e, ok := errors.AsType[*LockedError](err)
 	if !ok || !errors.Is(err, ErrLocked) || e.Path != path || e.PID != os.Getpid() {
@@ -339,7 +339,7 @@ func TestSecondStoreIsLockedOut(t *testing.T) {
 	if err := d.Close(); err != nil {
 		t.Errorf("second Close: %v", err)
 	}
-	openTestStore(t, path, StoreOptions{}, osFilesystem{})
+	openTestStore(t, path, StoreOptions{}, unsyncedFS{})
 }
 
 const lockedDirVariable = "COWHEAP_TEST_LOCKED_DIR"
@@ -360,7 +360,7 @@ func TestHelperLocksADirectory(t *testing.T) {
 
 func TestOtherProcessIsLockedOut(t *testing.T) {
 	path := t.TempDir()
-	d := openTestStore(t, path, StoreOptions{}, osFilesystem{})
+	d := openTestStore(t, path, StoreOptions{}, unsyncedFS{})
 	other := func() ([]byte, error) {
 		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestHelperLocksADirectory$")
 		cmd.Env = append(os.Environ(), lockedDirVariable+"="+path)
@@ -376,11 +376,11 @@ func TestOtherProcessIsLockedOut(t *testing.T) {
 		t.Errorf("after Close the other process should get it:\n%s", out)
 	}
 	// It ended without closing: the lock went with it.
-	openTestStore(t, path, StoreOptions{}, osFilesystem{})
+	openTestStore(t, path, StoreOptions{}, unsyncedFS{})
 }
 
 func TestClosedStoreRefuses(t *testing.T) {
-	d := openTestStore(t, t.TempDir(), StoreOptions{}, osFilesystem{})
+	d := openTestStore(t, t.TempDir(), StoreOptions{}, unsyncedFS{})
 	d.Close()
 	_, saveErr := d.Save(t.Context(), state(1), WriteOptions{})
 	_, _, latestErr := d.Latest(nil)
@@ -409,7 +409,7 @@ func TestNonsenseOptionsAreRefused(t *testing.T) {
 }
 
 func TestSavesAndSearchesRunTogether(t *testing.T) {
-	d := openTestStore(t, t.TempDir(), StoreOptions{Keep: 1}, osFilesystem{})
+	d := openTestStore(t, t.TempDir(), StoreOptions{Keep: 1}, unsyncedFS{})
 	save(t, d, 0)
 	done := make(chan struct{})
 	go func() {
