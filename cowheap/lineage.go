@@ -19,24 +19,22 @@ type lineage struct {
 	turn  chan struct{} // holds a token while nobody saves; guards what follows
 	id    uuid.UUID
 	size  int64 // bytes of the state then
-	files int   // in the chain that ends with it
-	bytes int64 // that these files are long
 	watch *arena.Watch
 }
 
 // defaultMaxChain is Options.MaxChain's default.
 const defaultMaxChain = 16
 
-// maxChain is MaxChain with its default.
+// maxChain is MaxChain with its default, as a store has it.
 func (o *Options) maxChain() int {
 	if o.MaxChain == 0 {
 		return defaultMaxChain
 	}
-	return o.MaxChain
+	return max(o.MaxChain, 1)
 }
 
-// chainSlack is how long the files of a chain may be for a small state.
-const chainSlack = 2 << 20
+// smallIncrement is what an increment may always hold, in bytes.
+const smallIncrement = 1 << 20
 
 func newLineage() *lineage {
 	l := &lineage{turn: make(chan struct{}, 1)}
@@ -63,18 +61,18 @@ func (l *lineage) end() { l.turn <- struct{}{} }
 // changed gives what s may differ in from the checkpoint with l's ID, if a
 // checkpoint of s should be incremental to it.
 func (l *lineage) changed(s *Snapshot) (pages iter.Seq2[int64, int64], ok bool) {
-	if l.watch == nil || l.files >= s.h.opts.maxChain() || !l.before(s) {
+	if l.watch == nil || !l.before(s) {
 		return nil, false
 	}
 	if pages, ok = l.watch.Changed(s.s); !ok {
 		return nil, false
 	}
-	// A restore reads the whole chain, and all of it takes room on disk.
-	sum := l.bytes
+	// Of what is mostly new all is written at once, instead of being folded afterwards.
+	sum := int64(0)
 	for _, n := range pages {
 		sum += n
 	}
-	return pages, sum <= 2*s.Size()+chainSlack
+	return pages, sum <= max(s.Size()/2, smallIncrement)
 }
 
 // before: s is newer than the checkpoint, by its instant and by its ID. (Two that are taken at
@@ -85,14 +83,10 @@ func (l *lineage) before(s *Snapshot) bool {
 
 // follow makes info the checkpoint to be incremental to, since which w has watched.
 func (l *lineage) follow(info checkpoint.Info, w *arena.Watch) {
-	files, length := 1, info.Bytes
-	if info.Incremental {
-		files, length = l.files+1, l.bytes+info.Bytes
-	}
 	if l.watch != nil {
 		l.watch.Close()
 	}
-	l.id, l.size, l.files, l.bytes, l.watch = info.ID, info.Size, files, length, w
+	l.id, l.size, l.watch = info.ID, info.Size, w
 }
 
 // descend makes the checkpoint that the heap was opened from the one to be incremental to.
@@ -111,8 +105,6 @@ func (h *Heap) descend() {
 		return
 	}
 	h.lineage.follow(h.origin, w)
-	h.lineage.files = max(h.origin.Chain, 1)
-	h.lineage.bytes = max(h.origin.ChainBytes, h.origin.Bytes)
 }
 
 // saveInLine saves what src reads of s into the directory, incremental if that is known

@@ -35,7 +35,7 @@ type Options struct {
 	// Populate. Default: the rest comes in in the background.
 	NoPrefetch bool
 	// Keep is how many checkpoints the directory keeps. Default 2: one to
-	// restore, one to fall back to.
+	// restore, one to fall back to. What they are incremental to stays as well.
 	Keep int
 	// Seed is that of the hash of map keys, for a new heap; a restored one has
 	// its own. Game peers and replicas choose one, so that their heaps are the
@@ -50,9 +50,10 @@ type Options struct {
 	// GiB, or copied by guard shadow; after a lazy one the first checkpoint is full.
 	Track bool
 	// MaxChain is in how many files of the directory a state may be: a full checkpoint, and
-	// incremental ones that hold only the pages written since the one before. A full one
-	// follows, also where the files together would be twice as long as the state. A restore reads
-	// all of them. Default 16; 1 or negative: every checkpoint is full.
+	// incremental ones that hold only the pages written since the one before. A restore reads
+	// all of them. From half of it on, and where the increments are as large as the full one, they
+	// are folded into one file in the background. What is mostly new is written in full.
+	// Default 16, at most 256; 1 or negative: every checkpoint is full.
 	MaxChain int
 	// Compression is how checkpoints are compressed. Default: not at all.
 	Compression checkpoint.Compression
@@ -101,5 +102,5 @@ func (o *Options) restore(hold func() (func(), error)) restore.Options {
 }
 
 func (o *Options) dir() checkpoint.StoreOptions {
-	return checkpoint.StoreOptions{Keep: o.Keep}
+	return checkpoint.StoreOptions{Keep: o.Keep, MaxChain: o.maxChain(), Compression: o.Compression}
 }
