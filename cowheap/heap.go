@@ -108,7 +108,8 @@ func (h *Heap) View(fn func(m *Mem) error) error { return h.sp.view(fn) }
 
 // Checkpoint saves the heap as it is at an instant during the call into its
 // directory, while writers go on: Snapshot, Save, Close. When it returns nil the
-// checkpoint survives a crash of the machine. ErrNoDir without a directory.
+// checkpoint survives a crash of the machine; Info.Incremental and Info.Pages say what was
+// written, see Save. ErrNoDir without a directory.
 func (h *Heap) Checkpoint(ctx context.Context) (checkpoint.Info, error) {
 	if h.dir == nil {
 		return checkpoint.Info{}, ErrNoDir
