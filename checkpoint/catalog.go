@@ -84,13 +84,20 @@ func (s *Store) note(name string, known card) {
 	s.cards[name] = known
 }
 
-// judge records that a checkpoint cannot be restored.
+// judge records that a checkpoint cannot be restored. What is wrong with its
+// parent is found each time: that may come back.
 func (s *Store) judge(name string, err error) {
+	if _, parent := errors.AsType[*ParentError](err); parent {
+		return
+	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	known := s.cards[name]
+	known, ok := s.cards[name]
+	s.mu.Unlock()
+	if !ok {
+		known = s.look(name) // whose child it is matters also then
+	}
 	known.err = err
-	s.cards[name] = known
+	s.note(name, known)
 }
 
 // forget drops what is known of a file.

@@ -2,14 +2,18 @@ package checkpoint
 
 import "fmt"
 
-// Compression is how the pages of a checkpoint are compressed. What does not get
-// smaller stays as it is, so a lazy restore can still fetch it by itself; what is
-// compressed a lazy restore brings in before it returns.
+// Compression is how the pages of a checkpoint are compressed, 128 KiB at a time,
+// on all processors. What does not get smaller stays as it is. A block with
+// anything compressed in it is brought in by a lazy restore before that returns,
+// so compress where disks or networks are slow and restores are eager.
+//
+// S2 costs little and is for disks; Zstd is for networks and archives; ZstdBest
+// is for what is written once. "go test -bench Compression ./checkpoint" shows
+// what they cost and gain on a text.
 type Compression uint8
 
-// The kinds of compression, from the fastest to the smallest. S2 keeps up with
-// most disks; the kinds of Zstd are those of the package
-// github.com/klauspost/compress/zstd.
+// The kinds of compression, from the fastest to the smallest. The kinds of Zstd
+// are the levels of github.com/klauspost/compress/zstd.
 const (
 	Uncompressed Compression = iota
 	S2

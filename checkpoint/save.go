@@ -112,7 +112,8 @@ func (s *Store) writeFile(ctx context.Context, path string, write func(w io.Writ
 	if err != nil {
 		return Info{}, err
 	}
-	return info, s.publish(temp, path, info.Bytes)
+	info.Path = path
+	return info, s.publish(temp, path, info)
 }
 
 // tempPath is the temporary name of a checkpoint's file.
@@ -165,17 +166,17 @@ func (s *Store) writeTemp(path string, write func(w io.Writer) (Info, error)) (_
 }
 
 // publish gives a temporary file its name, durably.
-func (s *Store) publish(temp, path string, done int64) error {
+func (s *Store) publish(temp, path string, info Info) error {
 	if err := s.fs.Rename(temp, path); err != nil {
 		_ = s.fs.Remove(temp)
-		return &WriteError{Path: path, Op: "renaming", Offset: done, Err: err}
+		return &WriteError{Path: path, Op: "renaming", Offset: info.Bytes, Err: err}
 	}
 	if err := s.fs.SyncDir(s.path); err != nil {
-		err = &WriteError{Path: path, Op: "syncing the directory of", Offset: done, Err: err}
+		err = &WriteError{Path: path, Op: "syncing the directory of", Offset: info.Bytes, Err: err}
 		if s.fs.Remove(path) != nil {
 			// It has its name but may lose it in a crash: it must not push out
 			// an older one.
-			s.judge(filepath.Base(path), err)
+			s.note(filepath.Base(path), card{info, err})
 		}
 		return err
 	}

@@ -6,13 +6,18 @@ import (
 	"errors"
 	"hash/crc32"
 	"math/bits"
+	"math/rand/v2"
 	"os"
 	"testing"
 
+	"github.com/klauspost/compress/s2"
+	"github.com/klauspost/compress/zstd"
 	"github.com/vmihailenco/msgpack/v5"
+
+	"github.com/cowheap/cowheap/checkpoint"
 )
 
-// stranger is a reader written from docs/FORMAT.md alone: it uses nothing of this
+// stranger is a reader written from docs/FORMAT.md alone: its reader uses nothing of this
 // module, numbers as they stand there. If it reads what the package writes, the
 // document can be believed.
 type stranger struct {
@@ -20,7 +25,8 @@ type stranger struct {
 	roots map[string]uint64
 }
 
-func readByTheBook(file []byte) (s stranger, err error) {
+// readByTheBook reads a checkpoint; parent finds that of an incremental one.
+func readByTheBook(file []byte, parent func(id []byte) []byte) (s stranger, err error) {
 	u32 := func(b []byte, at int) uint32 { return binary.LittleEndian.Uint32(b[at:]) }
 	u64 := func(b []byte, at int) uint64 { return binary.LittleEndian.Uint64(b[at:]) }
 	crc := func(parts ...[]byte) uint32 {
@@ -35,9 +41,21 @@ func readByTheBook(file []byte) (s stranger, err error) {
 	check(string(file[:8]) == "\x89\x43\x57\x48\x0d\x0a\x1a\x0a", "magic")
 	header := file[:u32(file, 20)]
 	check(u32(header, 12) == crc(header[:12], header[16:]), "CRC of the header")
-	check(u32(header, 8) == 1 && u32(header, 16) == 4096 && u32(header, 28) == 0, "version, page size or features")
+	features := u32(header, 28)
+	check(u32(header, 8) == 1 && u32(header, 16) == 4096 && features < 4, "version, page size or features")
 	size := u64(header, 32)
 	s.arena = make([]byte, size)
+	if features&1 != 0 {
+		p, err := readByTheBook(parent(header[64:80]), parent)
+		if err != nil {
+			return s, err
+		}
+		check(uint64(len(p.arena)) == u64(header, 80), "size of the parent")
+		copy(s.arena, p.arena)
+	} else {
+		check(u64(header, 80) == 0, "size of a parent in a full checkpoint")
+	}
+	check(u64(header, 88) == 0, "reserved bytes of the header")
 
 	var meta struct {
 		Roots []struct {
@@ -70,16 +88,53 @@ func readByTheBook(file []byte) (s stranger, err error) {
 			continue
 		}
 		blocks++
+		compressed := at%4096 == 1
+		at -= at % 4096
 		head := file[at:][:4096]
+		codec := u32(head, 160)
+		check((codec != 0) == compressed && (codec == 0 || features&2 != 0), "compression")
+		count := int(u32(head, 8))
+		body := file[at+4096:]
+		if compressed {
+			body = nil
+			from := at + 4096
+			for i := 0; 32*i < count; i++ {
+				n := min(count-32*i, 32) * 4096
+				stored := file[from:][:u32(head, 192+8*i)]
+				check(u32(head, 196+8*i) == crc(stored), "CRC of a piece")
+				from += uint64(len(stored))
+				piece := stored
+				if len(stored) < n {
+					var expandErr error
+					switch codec {
+					case 1:
+						piece, expandErr = s2.Decode(nil, stored)
+					case 2:
+						d, _ := zstd.NewReader(nil)
+						piece, expandErr = d.DecodeAll(stored, nil)
+						d.Close()
+					}
+					check(expandErr == nil, "a piece does not expand")
+				}
+				check(len(piece) == n, "length of a piece")
+				body = append(body, piece...)
+			}
+		}
 		check(string(head[:4]) == "CWB1" && u32(head, 4) == uint32(r), "block")
 		check(u32(head, 12) == crc(head[:12], head[16:]), "CRC of a block")
 		check(bytes.Equal(head[80:96], header[48:64]), "UUID of a block")
-		next := at + 4096
+		next := 0
 		for i := range 512 {
+			zero := head[96+i/8]>>(i%8)&1 != 0
+			check(!zero || features&1 != 0, "zeros in a full checkpoint")
+			if zero {
+				clear(s.arena[r*2<<20+i*4096:][:4096])
+			}
 			if head[16+i/8]>>(i%8)&1 == 0 {
 				continue
 			}
-			page := file[next:][:4096]
+			check(!zero, "page is stored and zero")
+			page := body[next:][:4096]
 			check(u32(head, 2048+4*i) == crc(page), "CRC of a page")
 			copy(s.arena[r*2<<20+i*4096:], page)
 			next += 4096
@@ -89,18 +144,18 @@ func readByTheBook(file []byte) (s stranger, err error) {
 		for _, b := range head[16:80] {
 			ones += bits.OnesCount8(b)
 		}
-		check(u32(head, 8) == uint32(ones), "number of pages")
+		check(count == ones, "number of pages")
 	}
 	check(u64(trailer, 32) == blocks && u64(trailer, 40) == pages, "numbers of blocks and pages")
 	return s, err
 }
 
 func TestStrangerReadsWhatThePackageWrote(t *testing.T) {
-	file, err := os.ReadFile("testdata/version1.cowheap")
+	full, err := os.ReadFile("testdata/version1.cowheap")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := readByTheBook(file)
+	s, err := readByTheBook(full, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,5 +164,77 @@ func TestStrangerReadsWhatThePackageWrote(t *testing.T) {
 	want[4*4096-1] = 0xff
 	if !bytes.Equal(s.arena, want) || s.roots["counter"] != 4096 {
 		t.Fatalf("roots %v, %d bytes", s.roots, len(s.arena))
+	}
+
+	increment, err := os.ReadFile("testdata/increment1.cowheap")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err = readByTheBook(increment, func(id []byte) []byte {
+		if !bytes.Equal(id, full[48:64]) {
+			t.Errorf("parent %x", id)
+		}
+		return full
+	})
+	want = append(want, make([]byte, 4096)...)
+	clear(want[4096:8192])
+	copy(want[8192:12288], bytes.Repeat([]byte("page two, "), 409))
+	if err != nil || !bytes.Equal(s.arena, want) {
+		t.Fatalf("increment: %v", err)
+	}
+}
+
+// TestStrangerReadsLongerChains: several pieces, some of them not compressed,
+// arenas that shrink and grow.
+func TestStrangerReadsLongerChains(t *testing.T) {
+	for _, compression := range []checkpoint.Compression{checkpoint.Uncompressed, checkpoint.S2, checkpoint.ZstdFastest, checkpoint.Zstd, checkpoint.ZstdBest} {
+		rng := rand.New(rand.NewPCG(8, 9))
+		files := map[string][]byte{}
+		var info checkpoint.Info
+		var m []byte
+		for n, pages := range []int{700, 90, 1100} {
+			old := m
+			m = make([]byte, pages*4096)
+			copy(m, old)
+			var changed []int64
+			for p := range pages {
+				if n > 0 && p*4096 < len(old) && rng.IntN(3) > 0 {
+					continue
+				}
+				changed = append(changed, int64(p)*4096)
+				page := m[p*4096:][:4096]
+				switch rng.IntN(3) {
+				case 0:
+					clear(page)
+				case 1:
+					for i := range page {
+						page[i] = byte(rng.Uint32())
+					}
+				case 2:
+					copy(page, bytes.Repeat([]byte{byte(p), 'x', byte(n)}, 1366))
+				}
+			}
+			opts := checkpoint.WriteOptions{Compression: compression}
+			if n > 0 {
+				opts.Parent, opts.ParentSize = info.ID, info.Size
+				opts.Changed = func(yield func(off, n int64) bool) {
+					for _, off := range changed {
+						if !yield(off, 4096) {
+							return
+						}
+					}
+				}
+			}
+			var out bytes.Buffer
+			var err error
+			if info, err = checkpoint.Write(t.Context(), &out, source{bytes.NewReader(m)}, opts); err != nil {
+				t.Fatal(err)
+			}
+			files[string(info.ID[:])] = out.Bytes()
+			s, err := readByTheBook(out.Bytes(), func(id []byte) []byte { return files[string(id)] })
+			if err != nil || !bytes.Equal(s.arena, m) {
+				t.Fatalf("%v, link %d: %v", compression, n, err)
+			}
+		}
 	}
 }
