@@ -37,6 +37,8 @@ type Arena struct {
 	parent   *Snapshot // what a fork's missing pages come from, until all are in; under mu
 	orphaned bool      // closed, but forks need the memory; under mu
 
+	watches watches
+
 	reg sync.Mutex // what follows; held for a few instructions
 	registry
 }

@@ -240,10 +240,13 @@ func (g *userfault) armRest(size uint64) (pages uint64, err error) {
 		n, err := g.protectLog(math.MaxInt64, true)
 		return n + (g.armed-from)/pageSize, err
 	}
-	// Everything will be protected, so the log has nothing to say.
+	// Everything will be protected, so the log has nothing to say, but to watches.
+	known := g.armed
+	g.seeLog()
 	g.h.StartLog()
 	g.armed = 0
-	err = g.protectNew(g.wholeBlocks(size), true)
+	err = g.protectMore(g.wholeBlocks(size), true)
+	g.seeNew(known)
 	return g.armed / pageSize, err
 }
 
@@ -256,14 +259,22 @@ func (g *userfault) startLog() {
 
 // disarm ends the log. Protection stays where it is until somebody writes there.
 func (g *userfault) disarm() {
+	g.a.loseTrack()
 	g.logged = nil
 	g.armed = 0
 	g.h.StopLog()
 	g.h.Drain()
 }
 
-// protectNew protects [armed, high), whole blocks.
+// protectNew is protectMore for what nothing was known of.
 func (g *userfault) protectNew(high uint64, held bool) error {
+	from := g.armed
+	defer func() { g.seeNew(from) }()
+	return g.protectMore(high, held)
+}
+
+// protectMore protects [armed, high), whole blocks.
+func (g *userfault) protectMore(high uint64, held bool) error {
 	if high <= g.armed {
 		return nil
 	}
@@ -315,6 +326,7 @@ func (g *userfault) protectLog(most time.Duration, held bool) (pages uint64, err
 	}
 	for page, n := range g.h.TakeLog() {
 		pages += n
+		g.a.watches.add(page, n)
 		if run.end > 0 && page-run.end <= joinedGap && page+n-run.first <= goingPiece/pageSize {
 			run.end = page + n
 			continue

@@ -10,6 +10,10 @@ type comparer interface {
 	// changed gives the pages written between it and newer, in ascending order, or
 	// false if that is not known. Both are open; called under Arena.mu.
 	changed(newer frozen) ([]pageRun, bool)
+	// written gives at least the pages of it written from its instant until now of which
+	// the guard would not tell the watches any more, in any order. It is open and
+	// intact; called under Arena.mu.
+	written() []pageRun
 }
 
 // pageRun is the pages [first, first+n).
@@ -24,7 +28,7 @@ func appendPage(runs []pageRun, page uint64) []pageRun {
 	return append(runs, pageRun{page, 1})
 }
 
-// Changed gives the pages in which s may comparer from an older snapshot of the same arena,
+// Changed gives the pages in which s may differ from an older snapshot of the same arena,
 // as ranges [off, off+n) of bytes, ascending: those written in between, and
 // those by which the arena has grown. ok is false if that is not known: the guard
 // notes no first writes, one of the two has been closed or given up, or they are no such pair.

@@ -121,6 +121,13 @@ func (l *layer) changed(newer frozen) ([]pageRun, bool) {
 	return l.g.preservedSince(chain[i:j]), true
 }
 
+// written: who has written to a page since l's instant has put it into a layer from
+// l's on before; what is lifted from now on is in the log, until Arena.mu is free again.
+func (l *layer) written() []pageRun {
+	chain := *l.g.chain.Load()
+	return l.g.preservedSince(chain[slices.Index(chain, l):])
+}
+
 // uncover makes l the newest layer: those above it, whose snapshots are closed, are
 // merged into it. Preconditions: no resolver is inside, and nobody writes.
 func (g *userfault) uncover(l *layer) error {

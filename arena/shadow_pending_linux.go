@@ -117,6 +117,7 @@ func (g *shadow) pend(list []placed) {
 		g.lists.put(list)
 		return
 	}
+	g.seeList(list)
 	g.pending = append(g.pending, list)
 }
 

@@ -37,6 +37,7 @@ func (g *shadow) rollback(f frozen, high uint64) (pages uint64, err error) {
 		}
 	}
 	g.revert(l, back)
+	g.seeList(back)
 	pages = uint64(len(back))
 	g.lists.put(back)
 	return pages, nil

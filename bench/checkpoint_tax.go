@@ -34,6 +34,14 @@ import (
 //     in a checkpoint.)
 //   - ahead and on-write: the same with Options.Preserving set so; a number behind it
 //     is Options.FaultPages.
+//   - shadow: Heap.Checkpoint of a heap with guard shadow and full checkpoints; preserved is its
+//     shadow, too.
+//   - live: without a snapshot, as a virtual machine is moved. The kernel notes which pages are
+//     written (userfaultfd, asynchronously); all are written to the file, then again those
+//     that were written meanwhile, in passes that shrink, the rest with writers held. The heap's
+//     guard protects nothing. No checksums are computed, and the last pass copies to memory
+//     (which is what is called preserved) while writers go on, because the gate is not this
+//     program's to close: the updates of that time do not count. All of that is to its advantage.
 //   - fork: this process forks, and the child writes the state into a file, a mebibyte
 //     a write, and fsyncs it; this process waits for it in a system call, renames
 //     the file and syncs the directory. The heap's guard protects nothing (GuardCopy,
@@ -59,6 +67,8 @@ const (
 	wayForkFile  = "fork"
 	wayAhead     = "ahead"
 	wayOnWrite   = "on-write"
+	wayShadowed  = "shadow"
+	wayLive      = "live"
 	preserved    = "/preserved"
 	loadUniform  = "uniform"
 	loadZipf     = "zipf"
@@ -78,7 +88,7 @@ func checkpointTaxCase() *Case {
 		Rounds: 1,
 		Open:   openCheckpointTax,
 	}
-	for _, way := range append([]string{wayForkFile, wayAuto}, forcedWays...) {
+	for _, way := range append([]string{wayForkFile, wayAuto, wayShadowed, wayLive}, forcedWays...) {
 		for _, load := range taxLoads() {
 			c.Variants = append(c.Variants, Variant{load.of(way), "ms", load.of(wayForkFile)})
 			c.Variants = append(c.Variants, Variant{load.of(way) + preserved, "MiB", load.of(wayForkFile) + preserved})

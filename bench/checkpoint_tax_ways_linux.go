@@ -20,6 +20,9 @@ func checkpointOptions(way string) *cowheap.Options {
 	if way == wayAuto {
 		return new(cowheap.Options)
 	}
+	if way == wayShadowed {
+		return &cowheap.Options{Guard: arena.GuardShadow, MaxChain: 1}
+	}
 	o := &cowheap.Options{Guard: arena.GuardUserfault, Preserving: arena.PreserveOnWrite}
 	name, pages, forced := strings.Cut(way, "/")
 	if name == wayAhead {
@@ -50,6 +53,8 @@ func (b *checkpointTaxBench) checkpoint(loaded bool) (pages int64, err error) {
 // that is looked at where there are none.
 func (b *checkpointTaxBench) check(was, now cowheap.Stats, loaded bool) error {
 	switch ahead := now.Ahead - was.Ahead; {
+	case b.way == wayShadowed && now.Guard == arena.GuardShadow:
+		return nil
 	case now.Guard != arena.GuardUserfault:
 		return fmt.Errorf("the guard is %v", now.Guard)
 	case strings.HasPrefix(b.way, wayOnWrite) && ahead != 0:
@@ -67,7 +72,8 @@ func (b *checkpointTaxBench) sample(done, total int64) {
 		return
 	}
 	b.sampled = done
-	b.most = max(b.most, b.state.h.Stats().PreservedPages)
+	s := b.state.h.Stats()
+	b.most = max(b.most, s.PreservedPages+s.ShadowBytes/pageSize)
 }
 
 // fork has a child write the state, and says how many pages were copied meanwhile.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"syscall"
 
 	"github.com/google/uuid"
@@ -89,6 +90,17 @@ func (s *Store) List() (infos []Info, skipped []error, err error) {
 	if err := s.checkOpen(); err != nil {
 		return nil, nil, err
 	}
+	// A parent may go when a fold has made its child full: look again.
+	for range relists {
+		infos, skipped, err = s.list()
+		if err != nil || !slices.ContainsFunc(skipped, func(err error) bool { return errors.Is(err, ErrNoParent) }) {
+			break
+		}
+	}
+	return infos, skipped, err
+}
+
+func (s *Store) list() (infos []Info, skipped []error, err error) {
 	names, err := s.names()
 	if err != nil {
 		return nil, nil, err

@@ -123,7 +123,7 @@ func killedRound(t *testing.T, dir string, round int) (reported uint64) {
 
 // crashOptions are others every round.
 func crashOptions(round int) *Options {
-	o := &Options{Guard: arena.GuardUserfault, Keep: 1 + round%3, Lazy: round%2 == 0}
+	o := &Options{Guard: arena.GuardUserfault, Keep: 1 + round%3, Lazy: round%2 == 0, Track: round%5 > 1, MaxChain: 1 + round%7}
 	for _, p := range arena.Probe() {
 		if p.Guard == o.Guard && (p.Err != nil || round%4 == 3) {
 			return &Options{Guard: arena.GuardCopy, Keep: o.Keep}

@@ -30,6 +30,7 @@ type Heap struct {
 	lazy    *restore.Lazy     // of a file or of a snapshot; nil: there is nothing to bring in
 	origin  checkpoint.Info
 	skipped []error
+	lineage *lineage
 
 	closing  sync.Once
 	closeErr error
@@ -49,7 +50,7 @@ func New(opts *Options) (*Heap, error) {
 	return h, nil
 }
 
-func newHeap(o Options) *Heap { return &Heap{opts: o} }
+func newHeap(o Options) *Heap { return &Heap{opts: o, lineage: newLineage()} }
 
 // empty gives the heap a new arena.
 func (h *Heap) empty() error {
@@ -107,7 +108,8 @@ func (h *Heap) View(fn func(m *Mem) error) error { return h.sp.view(fn) }
 
 // Checkpoint saves the heap as it is at an instant during the call into its
 // directory, while writers go on: Snapshot, Save, Close. When it returns nil the
-// checkpoint survives a crash of the machine. ErrNoDir without a directory.
+// checkpoint survives a crash of the machine; Info.Incremental and Info.Pages say what was
+// written, see Save. ErrNoDir without a directory.
 func (h *Heap) Checkpoint(ctx context.Context) (checkpoint.Info, error) {
 	if h.dir == nil {
 		return checkpoint.Info{}, ErrNoDir

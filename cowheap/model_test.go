@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/cowheap/cowheap/arena"
+	"github.com/cowheap/cowheap/checkpoint"
 )
 
 const modelMaxSize = 32 << 20
@@ -26,6 +27,8 @@ type heapModel struct {
 	others  []member     // forks of it, or what it is a fork of
 	saved   []savedWorld // that the directory keeps, oldest first
 	instant int
+
+	everSaved map[int]bool // by instant
 }
 
 // member is a heap of a family, and what it must be.
@@ -53,7 +56,7 @@ func TestHeapModel(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer os.RemoveAll(dir)
-			hm := &heapModel{guard: o.Guard, dir: dir, keep: rapid.IntRange(1, 3).Draw(t, "keep")}
+			hm := &heapModel{everSaved: map[int]bool{}, guard: o.Guard, dir: dir, keep: rapid.IntRange(1, 3).Draw(t, "keep")}
 			hm.start(t)
 			defer func() {
 				for _, m := range append(hm.others, hm.member) {
@@ -116,6 +119,8 @@ func (hm *heapModel) options(t *rapid.T) Options {
 		NoPrefetch:   rapid.Bool().Draw(t, "NoPrefetch"),
 		HugePages:    rapid.IntRange(0, 3).Draw(t, "HugePages") == 0,
 		Track:        rapid.Bool().Draw(t, "Track"),
+		MaxChain:     rapid.SampledFrom([]int{0, 0, 2, 5, -1}).Draw(t, "MaxChain"),
+		Compression:  rapid.SampledFrom([]checkpoint.Compression{0, 0, checkpoint.S2, checkpoint.ZstdFastest}).Draw(t, "Compression"),
 		Arming:       rapid.SampledFrom([]arena.Arming{arena.ArmAuto, arena.ArmWholesale, arena.ArmAhead}).Draw(t, "Arming"),
 		Preserving:   rapid.SampledFrom([]arena.Preserving{arena.PreserveAuto, arena.PreserveOnWrite, arena.PreserveAhead}).Draw(t, "Preserving"),
 		Seed:         rapid.Uint64Range(0, 1).Draw(t, "Seed"),

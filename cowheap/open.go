@@ -71,6 +71,7 @@ func (h *Heap) newest() error {
 		}
 		return nil
 	}
+	h.descend()
 	return im.Close()
 }
 
@@ -110,7 +111,8 @@ func (h *Heap) lazily(im *checkpoint.Image) error {
 }
 
 // Restore makes a heap in memory of the checkpoint that r is at the start of:
-// what Snapshot.WriteTo wrote, or a file of a directory. It verifies everything
+// what Snapshot.WriteTo wrote, or a file of a directory, unless it is incremental
+// (checkpoint.ErrNoParent). It verifies everything
 // before it returns and reads to the checkpoint's end, not a byte further.
 func Restore(r io.Reader, opts *Options) (*Heap, error) {
 	o, err := orDefault(opts)

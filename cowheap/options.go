@@ -35,17 +35,28 @@ type Options struct {
 	// Populate. Default: the rest comes in in the background.
 	NoPrefetch bool
 	// Keep is how many checkpoints the directory keeps. Default 2: one to
-	// restore, one to fall back to.
+	// restore, one to fall back to. What they are incremental to stays as well.
 	Keep int
 	// Seed is that of the hash of map keys, for a new heap; a restored one has
 	// its own. Game peers and replicas choose one, so that their heaps are the
 	// same byte by byte. Default 0: random.
 	Seed uint64
 	// Track keeps the set of pages written between snapshots, which makes the next
-	// snapshot cost what was written since the last one. It costs the first write
+	// snapshot cost what was written since the last one, and checkpoints in the directory
+	// incremental. It costs the first write
 	// to a page after each snapshot a fault, also while none is open. Default off;
-	// see arena.Options.
+	// see arena.Options. Guard shadow tracks in any case, guard copy cannot. What an eager
+	// Open restores is tracked from the start on, for which it is protected once, some 10 ms a
+	// GiB, or copied by guard shadow; after a lazy one the first checkpoint is full.
 	Track bool
+	// MaxChain is in how many files of the directory a state may be: a full checkpoint, and
+	// incremental ones that hold only the pages written since the one before. A restore reads
+	// all of them. From half of it on, and where the increments are as large as the full one, they
+	// are folded into one file in the background. What is mostly new is written in full.
+	// Default 16, at most 256; 1 or negative: every checkpoint is full.
+	MaxChain int
+	// Compression is how checkpoints are compressed. Default: not at all.
+	Compression checkpoint.Compression
 	// Arming and Preserving force what is otherwise chosen by measurement, for
 	// tests and measurements; see arena.Options.
 	Arming     arena.Arming
@@ -91,5 +102,5 @@ func (o *Options) restore(hold func() (func(), error)) restore.Options {
 }
 
 func (o *Options) dir() checkpoint.StoreOptions {
-	return checkpoint.StoreOptions{Keep: o.Keep}
+	return checkpoint.StoreOptions{Keep: o.Keep, MaxChain: o.maxChain(), Compression: o.Compression}
 }

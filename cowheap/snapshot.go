@@ -116,10 +116,15 @@ func (s *Snapshot) WriteTo(w io.Writer) (int64, error) {
 	}
 	defer s.s.Stream(context.Background())()
 	c := &counter{w: w}
-	_, err = checkpoint.Write(context.Background(), c, readOnly{s.s}, checkpoint.WriteOptions{
-		ID: s.id, Roots: roots, Progress: s.h.opts.Progress,
-	})
+	_, err = checkpoint.Write(context.Background(), c, readOnly{s.s}, s.writeOptions(roots))
 	return c.n, translate(err)
+}
+
+// writeOptions are those of a full checkpoint.
+func (s *Snapshot) writeOptions(roots []checkpoint.Root) checkpoint.WriteOptions {
+	return checkpoint.WriteOptions{
+		ID: s.id, Roots: roots, Compression: s.h.opts.Compression, Progress: s.h.opts.Progress,
+	}
 }
 
 type counter struct {
@@ -133,11 +138,14 @@ func (c *counter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// Save writes a full checkpoint of the snapshot into the heap's directory, and
-// returns when it survives a crash of the machine. The oldest checkpoints are
-// then removed, until Options.Keep are left; one that was just saved of an older
-// snapshot stays until the next Save. On an error the directory is as it
-// was. ErrNoDir without a directory.
+// Save writes a checkpoint of the snapshot into the heap's directory, and
+// returns when it survives a crash of the machine. Where it is known what was written
+// since the last one (Options.Track, and guard shadow) it is incremental to that: it holds
+// only these pages, see Info.Pages, Options.MaxChain. One of a snapshot that is older than
+// the last one saved is full. The oldest checkpoints are
+// then removed, until Options.Keep are left, and what these are incremental to; one that was
+// just saved of an older snapshot stays until the next Save. On an error the directory is as it
+// was. Saves run one after the other. ErrNoDir without a directory.
 func (s *Snapshot) Save(ctx context.Context) (checkpoint.Info, error) {
 	return s.save(ctx, readOnly{s.s})
 }
@@ -151,10 +159,7 @@ func (s *Snapshot) save(ctx context.Context, src checkpoint.Source) (checkpoint.
 	if err != nil {
 		return checkpoint.Info{}, err
 	}
-	defer s.s.Stream(ctx)()
-	info, err := s.h.dir.Save(ctx, src, checkpoint.WriteOptions{
-		ID: s.id, Roots: roots, Progress: s.h.opts.Progress,
-	})
+	info, err := s.saveInLine(ctx, src, s.writeOptions(roots))
 	return info, translate(err)
 }
 
