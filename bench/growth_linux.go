@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -131,7 +132,7 @@ func (b *growthBench) sized(v growthVariant, bytes int64) (_ map[string]Reading,
 
 // tablesOf is by how much this process grows by a snapshot, in MiB.
 func tablesOf(s *heapState) (float64, error) {
-	runtime.GC()
+	debug.FreeOSMemory() // what Go gives back meanwhile would be counted
 	before, err := ownMemory()
 	if err != nil {
 		return 0, err
@@ -257,7 +258,7 @@ func newKeptSnapshots(bytes int64) (*keptSnapshots, error) {
 		return nil, err
 	}
 	k := &keptSnapshots{s: s}
-	runtime.GC()
+	debug.FreeOSMemory()
 	if err = errors.Join(discardSnapshot(s), s.settle()); err == nil {
 		k.before, err = ownMemory()
 	}

@@ -25,7 +25,7 @@ var wayColours = map[string]string{
 	"fork": "c2", "redis": "c2", "process": "c2",
 	"copy": "c3", "memcpy": "c3", "plain": "c3",
 	"shadow": "c4", "tracked": "c4",
-	"wholesale": "c5", "thp": "c5", "mprotect": "c5",
+	"wholesale": "c6", "mprotect": "c7",
 	"go-memdb": "c6", "memdb": "c6",
 	"btree": "c7", "tidwall": "c7",
 	"goroutine": "c8",
@@ -68,6 +68,7 @@ text{font-family:system-ui,"Segoe UI","DejaVu Sans",Arial,sans-serif;font-size:1
 .note,.foot{fill:#555}
 .foot{font-size:11px}
 .tick{font-size:12px;fill:#444}
+.value{font-size:12px;font-weight:600}
 .grid{stroke:#e2e2e2;stroke-width:1}
 .axis{stroke:#888;stroke-width:1}
 .lead{stroke:#aaa;stroke-width:1}

@@ -18,10 +18,11 @@ type axis struct {
 // logFrom is how many times the least value the greatest must be for an axis to be logarithmic.
 const logFrom = 12
 
-// newAxis holds all the values. A linear one begins at zero.
+// newAxis holds all the values. A linear one begins at zero, or below it if something does.
 func newAxis(values []float64, unit string, from, to float64) axis {
-	low, high := math.Inf(1), math.Inf(-1)
+	low, high, least := math.Inf(1), math.Inf(-1), 0.0
 	for _, v := range values {
+		least = min(least, v)
 		if v > 0 {
 			low = min(low, v)
 		}
@@ -31,10 +32,10 @@ func newAxis(values []float64, unit string, from, to float64) axis {
 		low, high = 0, 1
 	}
 	a := axis{unit: unit, from: from, to: to}
-	if a.log = low > 0 && high/low >= logFrom; a.log {
+	if a.log = least >= 0 && low > 0 && high/low >= logFrom; a.log {
 		a.low, a.high = low/1.4, high*1.4
 	} else {
-		a.low, a.high = 0, high*1.08
+		a.low, a.high = least*1.08, high*1.08
 	}
 	return a
 }
@@ -75,7 +76,7 @@ func (a axis) ticks() (all []float64) {
 			break
 		}
 	}
-	for v := 0.0; v <= high; v += step {
+	for v := math.Ceil(low/step) * step; v <= high; v += step {
 		all = append(all, v*scale)
 	}
 	return all

@@ -28,6 +28,10 @@ func plotsOf(c *measuredCase) []*plot {
 		all = plotRollback(c)
 	case "checkpoint-tax":
 		all = plotTax(c)
+	case "redis":
+		all = plotRedis(c)
+	case "restore":
+		all = plotRestore(c)
 	case "growth":
 		all = plotGrowth(c)
 	default:
@@ -195,9 +199,9 @@ func crossed(figures []figureLine, keys []string, split func(variant string) (na
 	return r
 }
 
-// firstWord is a name up to the first slash or space.
+// firstWord is a name up to the first slash, colon or space.
 func firstWord(name string) string {
-	if i := strings.IndexAny(name, "/ "); i >= 0 {
+	if i := strings.IndexAny(name, "/: "); i >= 0 {
 		return name[:i]
 	}
 	return name

@@ -38,8 +38,8 @@ func plotPause(c *measuredCase) (all []*plot) {
 			r.rows = append(r.rows, row{f.Variant, []point{pointOf(0, f)}})
 		}
 		p := rowsPlot("The same by method, nobody writing: what the kernel's own calls take",
-			sizeNote(c)+"Everything is protected at the instant. /4k: small pages, /thp: huge pages. Less is better. ioctl, pagemap-scan and mprotect-call are "+
-				"single system calls: no snapshot, and nothing can be faster that is made of them.", r)
+			sizeNote(c)+"/4k: small pages, /thp: huge pages. Less is better. userfault, shadow and mprotect are guards of cowheap, which do most of their work before the instant "+
+				"if they can. ioctl, pagemap-scan and mprotect-call are the single system calls that such work is made of; no snapshot.", r)
 		p.file = "pause-by-method"
 		all = append(all, p)
 	}
@@ -195,6 +195,50 @@ func plotGrowth(c *measuredCase) (all []*plot) {
 			&lines{xTitle: x, xFormat: format, unit: of[0].Unit, series: grown})
 		p.file = "growth-" + g.name
 		all = append(all, p)
+	}
+	return all
+}
+
+func plotRedis(c *measuredCase) (all []*plot) {
+	for _, what := range []struct{ unit, file, title, note string }{
+		{"us", "redis-latency", "What clients feel of a save: Redis BGSAVE beside a cowheap checkpoint",
+			"Time from when a SET was due until its answer; less is better. Four connections set 10,000 values a second. before: no save is going on; during: from BGSAVE to its end."},
+		{"ms", "redis-save", "How long the save takes", "Less is better. The same entries, the same writes meanwhile; both sync their file."},
+		{"MiB", "redis-memory", "Memory and file", "Less is better. memory: before the save; extra: what the save adds at the most, to the server and its child together."},
+	} {
+		var of []figureLine
+		for _, f := range c.Figures {
+			if f.Unit == what.unit {
+				of = append(of, f)
+			}
+		}
+		r := crossed(of, []string{sideCowheap, sideRedis}, func(variant string) (string, string) {
+			side, rest, _ := strings.Cut(variant, "/")
+			return strings.Replace(rest, "/", ", ", 1), side
+		})
+		if len(r.rows) > 0 {
+			p := rowsPlot(what.title, fmt.Sprintf("%s entries of %d bytes. %s", groupThousands(strconv.FormatInt(c.Size/entryBytes, 10)), entryBytes, what.note), r)
+			p.file = what.file
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+func plotRestore(c *measuredCase) []*plot {
+	all := plotAny(c)
+	for _, p := range all {
+		switch unit := strings.SplitN(p.note, ".", 2)[0]; unit {
+		case "GB/s":
+			p.title = "Eager restore: everything read, verified and copied in"
+			p.note = sizeNote(c) + "More is better. copy: UFFDIO_COPY of as many bytes and nothing else, the least that it could do."
+		case "us":
+			p.title = "Lazy restore: from Open until the first byte has been read"
+			p.note = "Less is better. large is 64 times the state of small (4 GiB and 64 MiB unless -size says otherwise)."
+		case "ns":
+			p.title = "Lazy restore: the first touch of a page that is not there yet"
+			p.note = sizeNote(c) + "Less is better. Files are in the page cache."
+		}
 	}
 	return all
 }

@@ -48,7 +48,9 @@ func (l *lines) drawAt(c *canvas, left, right, top, bottom float64) {
 	ys := slices.Clone(l.beside)
 	for _, s := range l.series {
 		for _, p := range s.points {
-			xs, ys = append(xs, p.x), append(ys, p.y, p.low, p.high)
+			if xs = append(xs, p.x); l.beside == nil {
+				ys = append(ys, p.y, p.low, p.high)
+			}
 		}
 	}
 	y := newAxis(ys, l.unit, bottom, top)
@@ -85,7 +87,7 @@ func (l *lines) drawAt(c *canvas, left, right, top, bottom float64) {
 		var path [][2]float64
 		for _, p := range s.points {
 			at := [2]float64{x.at(p.x), y.at(p.y)}
-			if p.high > p.low {
+			if p.high > p.low && l.beside == nil {
 				c.line(at[0], y.at(p.low), at[0], y.at(p.high), "span "+class)
 			}
 			path = append(path, at)
@@ -148,7 +150,7 @@ func (p *panels) draw(c *canvas) {
 	for _, l := range p.each {
 		for _, s := range l.series {
 			for _, q := range s.points {
-				all = append(all, q.low, q.high)
+				all = append(all, q.y)
 			}
 		}
 	}
@@ -156,7 +158,7 @@ func (p *panels) draw(c *canvas) {
 	for i, l := range p.each {
 		l.beside = all
 		left, right := margin+width*float64(i), margin+width*float64(i+1)
-		c.text((left+right)/2, 8, "name", "middle", p.titles[i])
-		l.drawAt(c, left+axisRoom*0.8, right-l.labelRoom(), 24, linesHeight-xAxisRoom)
+		c.text((left+right)/2, 14, "name", "middle", p.titles[i])
+		l.drawAt(c, left+axisRoom*0.8, right-l.labelRoom(), 28, linesHeight-xAxisRoom)
 	}
 }

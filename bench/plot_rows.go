@@ -13,7 +13,10 @@ type row struct {
 	marks []point // x is not used; low and high are zero for a mark that is missing
 }
 
-const rowStep = 25
+const (
+	rowStep   = 25
+	valueRoom = 92 // for the medians in figures, in a column at the right
+)
 
 // height is what the rows need.
 func (r *rows) height() float64 {
@@ -45,7 +48,7 @@ func (r *rows) draw(c *canvas) {
 			values = append(values, m.y, m.low, m.high)
 		}
 	}
-	left, right := margin+float64(longest)*letterWidth+14, float64(plotWidth-margin-80)
+	left, right := margin+float64(longest)*letterWidth+14, float64(plotWidth-margin-valueRoom)
 	top := r.keyRoom()
 	height := rowStep * r.lanes()
 	bottom := top + float64(len(r.rows))*height + 4
@@ -72,7 +75,7 @@ func (r *rows) draw(c *canvas) {
 	for i, row := range r.rows {
 		middle := top + (float64(i)+0.5)*height
 		if i > 0 {
-			c.line(margin, middle-height/2, right, middle-height/2, "grid")
+			c.line(margin, middle-height/2, plotWidth-margin, middle-height/2, "grid")
 		}
 		c.text(left-10, middle+4, "name", "end", row.name)
 		for k, m := range row.marks {
@@ -93,7 +96,7 @@ func (r *rows) draw(c *canvas) {
 			if x.log {
 				c.mark(x.at(m.y), y, k, class)
 			}
-			c.text(max(x.at(m.y), x.at(m.high))+10, y+4, "tick", "start", formatUnit(m.y, r.unit))
+			c.text(plotWidth-margin, y+4, "value "+class, "end", formatUnit(m.y, r.unit))
 		}
 	}
 	note := "linear, from zero"

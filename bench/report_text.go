@@ -16,7 +16,7 @@ func writeReport(dir string, m *measurements) error {
 	for _, c := range m.Cases {
 		fmt.Fprintf(&b, "## %s: %s\n\n", c.Case, c.About)
 		if c.Failed != "" {
-			fmt.Fprintf(&b, "**Failed** after %s: %s\n\n", shortNumber(c.Seconds)+" s", c.Failed)
+			fmt.Fprintf(&b, "**Failed** after %s s: %s\n\n", shortNumber(c.Seconds), escape(c.Failed))
 		}
 		for _, p := range plotsOf(c) {
 			if p.height == 0 {
@@ -85,7 +85,7 @@ func (m *measurements) writeHead(b *strings.Builder) {
 		seconds += c.Seconds
 		if c.Failed != "" {
 			failed++
-			fmt.Fprintf(b, "**%s failed**: %s\n\n", c.Case, c.Failed)
+			fmt.Fprintf(b, "**%s failed**: %s\n\n", c.Case, escape(c.Failed))
 		}
 	}
 	if quick {
@@ -205,7 +205,7 @@ func (c *measuredCase) writeFitsOf(b *strings.Builder, grown []series, unit stri
 		if sizes {
 			for _, x := range farSizes {
 				if f.poor() {
-					b.WriteString(" no line |")
+					b.WriteString(" no growth seen |")
 				} else {
 					fmt.Fprintf(b, " %s |", formatUnit(f.y(x), unit))
 				}
