@@ -42,16 +42,16 @@ func TestCompare(t *testing.T) {
 		says      string
 	}{
 		{"the same", "ns", old, []float64{11, 10, 12, 11.5, 10.5}, 1, false, "1 ratios compared, 0 regressed"},
-		{"three times as slow", "ns", old, []float64{30, 33, 36, 31, 34}, 1, true, "REGRESSED"},
+		{"five times as slow", "ns", old, []float64{50, 55, 60, 52, 57}, 1, true, "REGRESSED"},
 		{"a machine that is ten times as slow", "ns", old, []float64{11, 10, 12, 11.5, 10.5}, 10, false, "0 regressed"},
 		{"a little slower, within the bound", "ns", old, []float64{20, 21, 22, 20.5, 21.5}, 1, false, "worse"},
 		{"faster", "ns", old, []float64{2, 2.1, 2.2, 2.3, 2.4}, 1, false, "better"},
 		{"one round of five is slow", "ns", old, []float64{10, 11, 500, 10.5, 11.5}, 1, false, "0 regressed"},
-		{"a third of the rate", "GB/s", old, []float64{3, 3.1, 3.2, 3.3, 3.4}, 1, true, "REGRESSED"},
+		{"a fifth of the rate", "GB/s", old, []float64{2, 2.1, 2.2, 2.3, 2.4}, 1, true, "REGRESSED"},
 		{"three times the rate", "GB/s", old, []float64{30, 33, 36, 31, 34}, 1, false, "better"},
 		{"slower, too few rounds and not apart", "ns", []float64{10, 30}, []float64{60, 40}, 1, false, "0 regressed"},
-		{"slower, too few rounds and apart", "ns", []float64{10, 12}, []float64{40, 60}, 1, true, "1 regressed"},
-		{"a rate, too few rounds and apart", "GB/s", []float64{40, 60}, []float64{10, 12}, 1, true, "1 regressed"},
+		{"slower, too few rounds and apart", "ns", []float64{10, 12}, []float64{60, 80}, 1, true, "1 regressed"},
+		{"a rate, too few rounds and apart", "GB/s", []float64{60, 80}, []float64{10, 12}, 1, true, "1 regressed"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			a := linesOf(t, c.unit, 1, append([]float64(nil), c.old...)...)

@@ -95,7 +95,7 @@ func growthCase() *Case {
 			add("ns", fork, growPause, way, s.String())
 		}
 		for _, way := range []string{wayUserfault4K, wayUserfaultTHP} {
-			add("ns", "", growArming, way, s.String())
+			add("ms", "", growArming, way, s.String())
 			add("MiB", "", growTables, way, s.String())
 		}
 		add("ns", "", growStats, wayUserfault4K, s.String())

@@ -126,7 +126,7 @@ func (b *growthBench) sized(v growthVariant, bytes int64) (_ map[string]Reading,
 	}
 	st, err := freezeUnderLoad(s, runtime.GOMAXPROCS(0))
 	put(growPause, float64(st.Pause.Nanoseconds()))
-	put(growArming, float64(st.Arming.Nanoseconds()))
+	put(growArming, float64(st.Arming.Nanoseconds())/1e6)
 	return all, err
 }
 

@@ -1,5 +1,11 @@
 package main
 
+import (
+	"io/fs"
+	"path/filepath"
+	"time"
+)
+
 // The case "redis": beside a real Redis, what does a client feel of a save, and what does the save cost?
 //
 // Two servers are started as processes of their own, and the same client talks the
@@ -69,4 +75,20 @@ func redisCase() *Case {
 		}
 	}
 	return c
+}
+
+// newestFile is the size of the file that was changed last under dir.
+func newestFile(dir string) (bytes int64, err error) {
+	var newest time.Time
+	err = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil && info.Size() > 0 && !info.ModTime().Before(newest) {
+			newest, bytes = info.ModTime(), info.Size()
+		}
+		return err
+	})
+	return bytes, err
 }

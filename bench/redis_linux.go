@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -246,20 +245,4 @@ func memoryOf(pid string) (m processMemory, err error) {
 		}
 	}
 	return m, lines.Err()
-}
-
-// newestFile is the size of the file that was changed last under dir.
-func newestFile(dir string) (bytes int64, err error) {
-	var newest time.Time
-	err = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() {
-			return err
-		}
-		info, err := d.Info()
-		if err == nil && info.Size() > 0 && !info.ModTime().Before(newest) {
-			newest, bytes = info.ModTime(), info.Size()
-		}
-		return err
-	})
-	return bytes, err
 }
