@@ -66,9 +66,9 @@ var growthQuestions = []growthQuestion{
 	{growTables, "Memory that a snapshot takes before anybody writes, by the size of the state", "Resident memory and page tables of the process.", ""},
 	{growStats, "One call of Heap.Stats, by the size of the state", "It asks the kernel how much is resident.", ""},
 	{growOpen, "Opening a checkpoint until the first byte is read, by the size of the state", "eager reads and verifies everything first, lazy brings pages in as they are touched.", ""},
-	{growWriters, "How long writers are held, by their number", "1 GiB of state; two processors make more than two writers take turns.", "goroutines that write at full speed"},
-	{growSnapshots, "What snapshots cost when others are open", "1 GiB of state, 2,048 pages written between any two.", "snapshots open"},
-	{growKept, "Memory for snapshots beside the pages that they preserve", "1 GiB of state.", "snapshots open"},
+	{growWriters, "How long writers are held, by their number", "More writers than processors take turns.", "goroutines that write at full speed"},
+	{growSnapshots, "What snapshots cost when others are open", "2,048 pages are written between any two.", "snapshots open"},
+	{growKept, "Memory for snapshots beside the pages that they preserve", "Tables, mostly, which grow with what is written.", "snapshots open"},
 }
 
 var (

@@ -45,6 +45,6 @@ func fitLine(points []point) fit {
 // y is the line's at x.
 func (f fit) y(x float64) float64 { return f.a + f.b*x }
 
-// poor tells whether the line says nothing: what it leaves is as large as what it explains, or it
+// poor tells whether the line is none to be drawn on: it leaves more than a tenth of the variance, or it
 // falls, and costs do not.
-func (f fit) poor() bool { return math.IsNaN(f.r2) || f.r2 < 0.5 || f.b <= 0 }
+func (f fit) poor() bool { return math.IsNaN(f.r2) || f.r2 < 0.9 || f.b <= 0 }

@@ -188,10 +188,12 @@ func plotGrowth(c *measuredCase) (all []*plot) {
 			continue
 		}
 		format, x := formatX(sizes)
+		note := "Less is better. " + g.note + " " + spanNote
 		if !sizes {
 			x = g.x
+			note = formatSize(float64(of[0].Bytes)) + " of state. " + note
 		}
-		p := linesPlot(g.title, fmt.Sprintf("Less is better. %s %s", g.note, spanNote),
+		p := linesPlot(g.title, note,
 			&lines{xTitle: x, xFormat: format, unit: of[0].Unit, series: grown})
 		p.file = "growth-" + g.name
 		all = append(all, p)

@@ -29,8 +29,9 @@ import (
 //   - file: its size.
 //   - memory: proportional set size of the server before the save.
 //   - extra/pss: by how much that of the server and its child together was greater at
-//     the most; asked twice a second. extra/private-dirty: the same of private
-//     dirty memory, which for Redis is what the save itself added.
+//     the most; asked twice a second. extra/private-dirty: for Redis the private dirty
+//     memory of the child at the most, which is what it calls rdb_last_cow_size; for
+//     cowheap, which has no child, by how much that of the server has grown.
 //
 // What is comparable: what clients feel, memory and time of the same data and the same
 // writes over the same socket. What is not: Redis is one thread that does more at each

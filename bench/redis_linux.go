@@ -166,7 +166,10 @@ func (b *redisBench) watch(side string, s *redisSide) (_ map[string]Reading, err
 	put("file", float64(file)/mib)
 	put("memory", float64(atRest.pss)/mib)
 	put("extra/pss", float64(max(most.pss-atRest.pss, 0))/mib)
-	put("extra/private-dirty", float64(max(most.privateDirty-atRest.privateDirty, 0))/mib)
+	if side == sideCowheap {
+		most.copied = max(most.privateDirty-atRest.privateDirty, 0)
+	}
+	put("extra/private-dirty", float64(most.copied)/mib)
 	return all, nil
 }
 
@@ -195,14 +198,18 @@ func (s *redisSide) save(control *redisClient) (took time.Duration, most process
 			if err != nil {
 				return 0, most, err
 			}
-			most.pss, most.privateDirty = max(most.pss, m.pss), max(most.privateDirty, m.privateDirty)
+			most.pss, most.privateDirty, most.copied = max(most.pss, m.pss), max(most.privateDirty, m.privateDirty), max(most.copied, m.copied)
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
 }
 
 // processMemory is in bytes.
-type processMemory struct{ pss, privateDirty int64 }
+type processMemory struct {
+	pss          int64 // with children
+	privateDirty int64 // without
+	copied       int64 // private dirty memory of children: what was copied on write since they were made
+}
 
 // memory is that of the server and of its children.
 func (s *redisSide) memory() (sum processMemory, err error) {
@@ -219,7 +226,7 @@ func (s *redisSide) memory() (sum processMemory, err error) {
 		for child := range strings.FieldsSeq(string(children)) {
 			if m, err := memoryOf(child); err == nil { // or it has ended
 				sum.pss += m.pss
-				sum.privateDirty += m.privateDirty
+				sum.copied += m.privateDirty
 			}
 		}
 	}

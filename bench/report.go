@@ -119,7 +119,9 @@ func (s *reportSettings) measure(ctx context.Context, all []*Case, command strin
 		expected.finish(c)
 		line := caseLine{Case: c.Name, About: c.About, Size: int64(out.Size), Rounds: out.Rounds, Seconds: shorten(time.Since(start).Seconds())}
 		if err != nil {
-			line.Failed = err.Error()
+			if line.Failed = err.Error(); errors.Is(err, context.Canceled) {
+				line.Failed = "interrupted"
+			}
 			errs = append(errs, fmt.Errorf("%s: %w", c.Name, err))
 		}
 		if err := errors.Join(encoder.Encode(line), out.writeJSON(w)); err != nil {

@@ -187,7 +187,7 @@ func (c *measuredCase) writeFitsOf(b *strings.Builder, grown []series, unit stri
 			head = true
 			fmt.Fprintf(b, "Lines through the medians (%s), by least squares; the largest residual and where it is.", unit)
 			if sizes {
-				b.WriteString(" The last columns are arithmetic, no measurement: the line, drawn on.\n\n| | a + b GiB | R² | residual | 64 GiB | 256 GiB | 1 TiB |\n|---|---|---:|---:|---:|---:|---:|\n")
+				b.WriteString(" The last columns are arithmetic, no measurement: the line, drawn on; \"no line\" where it falls, or R² is below 0.9.\n\n| | a + b GiB | R² | residual | 64 GiB | 256 GiB | 1 TiB |\n|---|---|---:|---:|---:|---:|---:|\n")
 			} else {
 				b.WriteString("\n\n| | a + b n | R² | residual |\n|---|---|---:|---:|\n")
 			}
@@ -205,7 +205,7 @@ func (c *measuredCase) writeFitsOf(b *strings.Builder, grown []series, unit stri
 		if sizes {
 			for _, x := range farSizes {
 				if f.poor() {
-					b.WriteString(" no growth seen |")
+					b.WriteString(" no line |")
 				} else {
 					fmt.Fprintf(b, " %s |", formatUnit(f.y(x), unit))
 				}
