@@ -11,11 +11,11 @@ package main
 
 // plot is one picture.
 type plot struct {
-	file          string // its name, without .svg
-	title         string
-	note          string // how to read it: one or two lines
-	draw          func(*canvas)
-	width, height float64
+	file   string // its name, without .svg
+	title  string
+	note   string // how to read it: one or two lines
+	draw   func(*canvas)
+	height float64 // of what is drawn
 }
 
 // Ways of doing things have one colour in all plots. A colour is the name of a class in

@@ -69,9 +69,9 @@ func (a axis) ticks() (all []float64) {
 		}
 		return all
 	}
-	step := math.Pow(10, math.Floor(math.Log10(high/3)))
+	step := math.Pow(10, math.Floor(math.Log10((high-low)/3)))
 	for _, factor := range []float64{1, 2, 5, 10} {
-		if high/(step*factor) <= 6 {
+		if (high-low)/(step*factor) <= 6 {
 			step *= factor
 			break
 		}

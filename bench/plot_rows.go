@@ -62,7 +62,7 @@ func (r *rows) draw(c *canvas) {
 			last = at
 		}
 	}
-	c.line(left, top-4, left, bottom, "axis")
+	c.line(x.at(max(x.low, 0)), top-4, x.at(max(x.low, 0)), bottom, "axis")
 	colours := r.colours()
 	if len(r.keys) > 1 {
 		at := left
@@ -90,7 +90,8 @@ func (r *rows) draw(c *canvas) {
 			if x.log {
 				c.line(x.at(m.low), y, x.at(m.high), y, "span "+class)
 			} else {
-				c.bar(left, y-6, x.at(m.y)-left, 12, class)
+				from, to := x.at(0), x.at(m.y)
+				c.bar(min(from, to), y-6, max(from, to)-min(from, to), 12, class)
 				c.line(x.at(m.low), y, x.at(m.high), y, "lead")
 			}
 			if x.log {
