@@ -146,6 +146,12 @@ func plotAny(c *measuredCase) (all []*plot) {
 			all = append(all, linesPlot(capital(title), unit+". "+better(unit)+" "+spanNote,
 				&lines{xTitle: x, xFormat: format, unit: unit, series: part}))
 		}
+		if r := sideBySide(others); r != nil {
+			for part := range slices.Chunk(r.rows, 16) {
+				all = append(all, rowsPlot(capital(title), unit+". "+better(unit)+" "+spanNote, &rows{unit: unit, keys: r.keys, rows: part}))
+			}
+			continue
+		}
 		for part := range slices.Chunk(others, 32) {
 			r := &rows{unit: unit}
 			for _, f := range part {
@@ -155,6 +161,31 @@ func plotAny(c *measuredCase) (all []*plot) {
 		}
 	}
 	return all
+}
+
+// sideBySide are rows with a mark for each way, where names are a way and then what it does, and most
+// of the ways do the same; else nil.
+func sideBySide(figures []figureLine) *rows {
+	var ways, whats []string
+	for _, f := range figures {
+		way, what, ok := strings.Cut(f.Variant, "/")
+		if !ok {
+			return nil
+		}
+		if !slices.Contains(ways, way) {
+			ways = append(ways, way)
+		}
+		if !slices.Contains(whats, what) {
+			whats = append(whats, what)
+		}
+	}
+	if len(ways) < 2 || len(ways) > 6 || 2*len(figures) < 3*len(whats) {
+		return nil
+	}
+	return crossed(figures, ways, func(variant string) (string, string) {
+		way, what, _ := strings.Cut(variant, "/")
+		return what, way
+	})
 }
 
 // unitsOf are the units of figures, each once.

@@ -80,6 +80,26 @@ func TestNumbersAtTheEndOfNamesMakeLines(t *testing.T) {
 	}
 }
 
+func TestWaysThatDoTheSameStandSideBySide(t *testing.T) {
+	var figures []figureLine
+	for _, name := range []string{"map/get", "map/set", "btree/get", "btree/set", "btree/range", "go-map/get"} {
+		figures = append(figures, figureLine{Variant: name, Unit: "ns", Value: 1, Min: 1, Max: 2})
+	}
+	r := sideBySide(figures)
+	if r == nil || !slices.Equal(r.keys, []string{"map", "btree", "go-map"}) || len(r.rows) != 3 || r.unit != "ns" {
+		t.Fatalf("%+v", r)
+	}
+	if m := r.rows[2].marks; r.rows[2].name != "range" || m[0] != (point{}) || m[1].y != 1 {
+		t.Errorf("%+v", r.rows[2])
+	}
+	if r := sideBySide(append(figures, figureLine{Variant: "alone"})); r != nil {
+		t.Errorf("%+v with a name that has one part", r)
+	}
+	if r := sideBySide([]figureLine{{Variant: "a/x"}, {Variant: "b/y"}, {Variant: "c/z"}}); r != nil {
+		t.Errorf("%+v where nothing is done twice", r)
+	}
+}
+
 func TestNamesOfOnePlotHaveColoursOfTheirOwn(t *testing.T) {
 	names := []string{"userfault/4k", "userfault/thp", "fork/4k", "copy/4k", "new", "shadow", "wholesale: all", "mprotect"}
 	p, seen := newPalette(names), map[string]string{}
