@@ -344,23 +344,26 @@ func needDisk(dir string, bytes int64) error {
 }
 
 // ownMemory is what this process has in memory, and its page tables, in bytes.
-func ownMemory() (int64, error) {
-	file, err := os.Open("/proc/self/status")
+func ownMemory() (int64, error) { return sumFields("/proc/self/status", "VmRSS:", "VmPTE:") }
+
+// sumFields is the sum of some fields of a file of /proc that are in kB, in bytes.
+func sumFields(name string, fields ...string) (sum int64, err error) {
+	file, err := os.Open(name)
 	if err != nil {
 		return 0, err
 	}
 	defer file.Close()
-	sum := int64(0)
-	for lines := bufio.NewScanner(file); lines.Scan(); {
-		for _, name := range []string{"VmRSS:", "VmPTE:"} {
-			if amount, ok := strings.CutPrefix(lines.Text(), name); ok {
+	lines := bufio.NewScanner(file)
+	for lines.Scan() {
+		for _, field := range fields {
+			if amount, ok := strings.CutPrefix(lines.Text(), field); ok {
 				kib, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(amount), " kB"), 10, 64)
 				if err != nil {
-					return 0, fmt.Errorf("reading %s: %w", file.Name(), err)
+					return 0, fmt.Errorf("reading %s: %w", name, err)
 				}
 				sum += kib << 10
 			}
 		}
 	}
-	return sum, nil
+	return sum, lines.Err()
 }

@@ -29,7 +29,8 @@ import (
 //   - file: its size.
 //   - memory: proportional set size of the server before the save.
 //   - extra/pss: by how much that of the server and its child together was greater at
-//     the most; asked twice a second. extra/private-dirty: for Redis the private dirty
+//     the most, asked twice a second, or by how much the resident memory of the server
+//     alone has grown, which the kernel tells exactly. extra/private-dirty: for Redis the private dirty
 //     memory of the child at the most, which is what it calls rdb_last_cow_size; for
 //     cowheap, which has no child, by how much that of the server has grown.
 //
@@ -47,7 +48,6 @@ const (
 
 	// entryBytes of -size stand for one entry.
 	entryBytes = 256
-	keyBytes   = 16
 
 	redisConnections = 4
 	redisPerSecond   = 10_000

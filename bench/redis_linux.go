@@ -132,6 +132,10 @@ func (b *redisBench) watch(side string, s *redisSide) (_ map[string]Reading, err
 	if err != nil {
 		return nil, err
 	}
+	peak, err := s.watchPeak()
+	if err != nil {
+		return nil, err
+	}
 	load := startRedisLoad(s.socket, b.entries, redisPerSecond)
 	time.Sleep(beside / 4)
 	load.phase.Store(before)
@@ -139,7 +143,8 @@ func (b *redisBench) watch(side string, s *redisSide) (_ map[string]Reading, err
 	load.phase.Store(during)
 	took, most, err := s.save(control)
 	load.phase.Store(after)
-	if err = errors.Join(err, load.stop()); err != nil {
+	grown, peakErr := peak()
+	if err = errors.Join(err, load.stop(), peakErr); err != nil {
 		return nil, err
 	}
 	file, err := newestFile(s.dir)
@@ -165,9 +170,9 @@ func (b *redisBench) watch(side string, s *redisSide) (_ map[string]Reading, err
 	put("save", float64(took.Nanoseconds())/1e6)
 	put("file", float64(file)/mib)
 	put("memory", float64(atRest.pss)/mib)
-	put("extra/pss", float64(max(most.pss-atRest.pss, 0))/mib)
+	put("extra/pss", float64(max(most.pss-atRest.pss, grown))/mib)
 	if side == sideCowheap {
-		most.copied = max(most.privateDirty-atRest.privateDirty, 0)
+		most.copied = max(most.privateDirty-atRest.privateDirty, grown)
 	}
 	put("extra/private-dirty", float64(most.copied)/mib)
 	return all, nil
@@ -202,6 +207,21 @@ func (s *redisSide) save(control *redisClient) (took time.Duration, most process
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
+}
+
+// watchPeak begins to watch the resident memory of the server alone: what is asked now and then
+// may miss the most. peak says by how much it has grown since at the most, in bytes.
+func (s *redisSide) watchPeak() (peak func() (int64, error), err error) {
+	of := "/proc/" + strconv.Itoa(s.cmd.Process.Pid)
+	// 5: the greatest so far is forgotten, see proc_pid_clear_refs(5).
+	if err := os.WriteFile(of+"/clear_refs", []byte("5"), 0); err != nil {
+		return nil, err
+	}
+	before, err := sumFields(of+"/status", "VmRSS:")
+	return func() (int64, error) {
+		most, err := sumFields(of+"/status", "VmHWM:")
+		return max(most-before, 0), err
+	}, err
 }
 
 // processMemory is in bytes.

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// entryKey is the key of an entry: keyBytes letters.
+// entryKey is the key of an entry: 16 letters.
 func entryKey(number uint64) string { return fmt.Sprintf("key:%012d", number) }
 
 // entryValue fills a value with bytes that nobody can compress. version tells those of one key apart.
