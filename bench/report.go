@@ -108,7 +108,9 @@ func (s *reportSettings) measure(ctx context.Context, all []*Case, command strin
 	expected := s.forecast(all)
 	for _, c := range all {
 		if err := ctx.Err(); err != nil {
-			errs = append(errs, err)
+			if len(errs) == 0 { // else the case that was interrupted has said so
+				errs = append(errs, err)
+			}
 			break
 		}
 		r := newRun(c, s.settings, stderr)
