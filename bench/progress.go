@@ -34,7 +34,7 @@ func (p *progress) say(format string, args ...any) {
 		if p.ahead != nil {
 			ahead = p.ahead()
 		}
-		fmt.Fprintf(p.w, beginLine+ahead+format, args...)
+		fmt.Fprint(p.w, beginLine, ahead, fmt.Sprintf(format, args...))
 	}
 }
 
