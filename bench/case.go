@@ -54,7 +54,7 @@ type Reading struct {
 	Dirty float64 // percent of its pages that are written each time; 0 where that is no question
 }
 
-const usage = "usage: go run ./bench [-json] [-size 1GiB] [-rounds 5] [-quick] [-only TEXT] [-dir DIR] CASE..."
+const usage = "usage: go run ./bench [-json] [-size 1GiB] [-rounds 5] [-quick] [-only TEXT] [-dir DIR] CASE...\n       go run ./bench report [-out DIR] [-quick]      everything, with plots\n       go run ./bench compare OLD.jsonl NEW.jsonl     has something become slower?"
 
 // everything stands for all cases on the command line.
 const everything = "all"

@@ -8,6 +8,8 @@
 //	go run ./bench -only uniform/1 -rounds 5 checkpoint-tax
 //	go run ./bench -only /1% frames      what saving such a state costs a game
 //	go run ./bench -quick -rounds 1 all  small sizes: does everything still run?
+//	go run ./bench report -out DIR       measures everything: text, lines and plots
+//	go run ./bench compare OLD NEW       has something become slower? (JSON lines)
 //
 // The words:
 //

@@ -41,8 +41,21 @@ type settings struct {
 
 // command is the program without the process around it.
 func command(ctx context.Context, all []*Case, args []string, stdout, stderr io.Writer) error {
+	if len(args) > 0 {
+		switch rest := args[1:]; args[0] {
+		case "report":
+			return report(ctx, all, rest, stdout, stderr)
+		case "compare":
+			return compare(rest, stdout, stderr)
+		case serveWord:
+			if len(rest) != 2 {
+				return errors.New(serveWord + " wants a socket and a directory")
+			}
+			return serveMap(ctx, rest[0], rest[1])
+		}
+	}
 	var s settings
-	names, err := s.parse(args, stderr)
+	names, err := s.parseCases(args, stderr)
 	if err != nil {
 		return err
 	}
@@ -56,15 +69,15 @@ func command(ctx context.Context, all []*Case, args []string, stdout, stderr io.
 	measured := false
 	for _, c := range picked {
 		r := newRun(c, s, stderr)
-		report, err := r.measure(ctx)
+		out, err := r.measure(ctx)
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.Name, err)
 		}
-		measured = measured || report.measured()
+		measured = measured || out.measured()
 		if s.json {
-			err = report.writeJSON(stdout)
+			err = out.writeJSON(stdout)
 		} else {
-			err = report.writeTable(stdout)
+			err = out.writeTable(stdout)
 		}
 		if err != nil {
 			return err
@@ -76,20 +89,25 @@ func command(ctx context.Context, all []*Case, args []string, stdout, stderr io.
 	return nil
 }
 
-// parse reads flags, also those after a case, and returns the cases' names.
-func (s *settings) parse(args []string, stderr io.Writer) (names []string, err error) {
+// parseCases reads flags and cases.
+func (s *settings) parseCases(args []string, stderr io.Writer) (names []string, err error) {
 	set := flag.NewFlagSet("bench", flag.ContinueOnError)
-	set.SetOutput(stderr)
 	set.BoolVar(&s.json, "json", false, "print one JSON object a variant and line")
+	set.Usage = func() {
+		fmt.Fprintln(stderr, usage)
+		set.PrintDefaults()
+	}
+	return s.parse(set, args, stderr)
+}
+
+// parse reads flags, also those after a case, and returns the cases' names.
+func (s *settings) parse(set *flag.FlagSet, args []string, stderr io.Writer) (names []string, err error) {
+	set.SetOutput(stderr)
 	set.BoolVar(&s.quick, "quick", false, "small sizes and no warm-up: see whether everything runs; the figures mean nothing")
 	set.Var(&s.size, "size", "`bytes` of memory a case works on, such as 64MiB or 10GiB (default: the case's own)")
 	set.Func("rounds", "`number` of measurements of each variant (default 5, fewer where a round takes minutes)", s.setRounds)
 	set.StringVar(&s.only, "only", "", "measure only variants whose names contain `text`")
 	set.StringVar(&s.dir, "dir", "", "where checkpoints are written (default: the directory for temporary files)")
-	set.Usage = func() {
-		fmt.Fprintln(stderr, usage)
-		set.PrintDefaults()
-	}
 	for {
 		if err := set.Parse(args); err != nil {
 			return nil, err

@@ -17,6 +17,8 @@ func openPause(Setup) (Bench, error)    { return nil, errSystem }
 func openFault(Setup) (Bench, error)    { return nil, errSystem }
 func openFork(Setup) (Bench, error)     { return nil, errSystem }
 func openRollback(Setup) (Bench, error) { return nil, errSystem }
+func openGrowth(Setup) (Bench, error)   { return nil, errSystem }
+func openRedis(Setup) (Bench, error)    { return nil, errSystem }
 
 func openArmingTax(Setup) (Bench, error)     { return nil, errSystem }
 func openCheckpointTax(Setup) (Bench, error) { return nil, errSystem }

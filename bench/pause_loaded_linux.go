@@ -93,9 +93,14 @@ func (l loadedPause) check(st cowheap.SnapshotStats, pages int) error {
 
 // forkUnderLoad forks while goroutines write, and says how long the call took.
 func forkUnderLoad(s *heapState) (time.Duration, error) {
+	return forkUnderWriters(s, runtime.GOMAXPROCS(0))
+}
+
+// forkUnderWriters does so with n of them.
+func forkUnderWriters(s *heapState, n int) (time.Duration, error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	w := startWriters(s, runtime.GOMAXPROCS(0), fullSpeed, nil)
+	w := startWriters(s, n, fullSpeed, nil)
 	w.underWay(loadedFor)
 	c, took, err := fork(childLeaves)
 	err = errors.Join(err, w.stop())

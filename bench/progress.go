@@ -11,6 +11,8 @@ import (
 type progress struct {
 	w    io.Writer // nil: silent
 	said bool
+	// ahead says what stands before everything that is said; nil: nothing.
+	ahead func() string
 }
 
 func newProgress(w io.Writer) *progress {
@@ -28,7 +30,11 @@ const beginLine = "\r\x1b[K"
 func (p *progress) say(format string, args ...any) {
 	if p.w != nil {
 		p.said = true
-		fmt.Fprintf(p.w, beginLine+format, args...)
+		ahead := ""
+		if p.ahead != nil {
+			ahead = p.ahead()
+		}
+		fmt.Fprint(p.w, beginLine, ahead, fmt.Sprintf(format, args...))
 	}
 }
 

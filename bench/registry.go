@@ -13,5 +13,7 @@ func cases() []*Case {
 		checkpointCase(),
 		checkpointTaxCase(),
 		restoreCase(),
+		growthCase(),
+		redisCase(),
 	}
 }

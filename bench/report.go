@@ -1,125 +1,137 @@
 package main
 
 import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
 	"fmt"
 	"io"
-	"math"
+	"os"
+	"path/filepath"
 	"strings"
-	"unicode/utf8"
+	"time"
 )
 
-// Report is the outcome of one case.
-type Report struct {
-	Case     *Case
-	Size     size
-	Rounds   int
-	Quick    bool
-	Figures  []*Figure // in the order of the case's variants
-	Verdicts []Verdict // of its bounds
+// go run ./bench report measures every case, one after the other, and leaves a directory with
+// report.jsonl (the lines, written as soon as a case is done), report.md and a picture a plot.
+// A case that fails is named in the report, and the next one begins. An interrupt ends the
+// measuring, and what there is then is reported.
+
+const (
+	reportLines = "report.jsonl"
+	reportText  = "report.md"
+)
+
+// reportSettings are what the command line says.
+type reportSettings struct {
+	settings
+	out  string
+	from string // lines to make the report from, instead of measuring
 }
 
-// measured tells whether there is any figure.
-func (r *Report) measured() bool {
-	for _, f := range r.Figures {
-		if len(f.Samples) > 0 {
-			return true
-		}
-	}
-	return false
-}
+const reportUsage = "usage: go run ./bench report [-out DIR] [-quick] [-from FILE.jsonl] [-size 1GiB] [-rounds 5] [-dir DIR] [CASE...]"
 
-// writeTable is the report for people.
-func (r *Report) writeTable(w io.Writer) error {
-	var b strings.Builder
-	rounds := "1 round"
-	if r.Rounds != 1 {
-		rounds = fmt.Sprintf("%d rounds", r.Rounds)
+// report is the subcommand.
+func report(ctx context.Context, all []*Case, args []string, stdout, stderr io.Writer) error {
+	var s reportSettings
+	names, err := s.parse(args, stderr)
+	if err != nil {
+		return err
 	}
-	fmt.Fprintf(&b, "%s: %s (%v, %s)\n", r.Case.Name, r.Case.About, r.Size, rounds)
-	if r.Quick {
-		b.WriteString("-quick: this shows that it runs; the figures mean nothing\n")
+	if err := os.MkdirAll(s.out, 0o777); err != nil {
+		return err
 	}
-	table := grid{{"variant", "unit", "median", "min", "max", "ratio"}}
-	sizes := r.sizesDiffer()
-	if sizes {
-		table[0] = append(table[0], "size")
-	}
-	for _, f := range r.Figures {
-		if len(f.Samples) == 0 {
-			continue
+	var m *measurements
+	if s.from != "" {
+		m, err = readLinesOf(s.from)
+	} else {
+		picked := all
+		if len(names) > 0 {
+			if picked, err = pick(all, names); err != nil {
+				return err
+			}
 		}
-		row := []string{f.Variant.Name, f.Variant.Unit,
-			formatValue(f.Median()), formatValue(f.Min()), formatValue(f.Max()), r.ratio(f)}
-		if sizes {
-			row = append(row, size(f.Bytes).String())
-		}
-		table = append(table, row)
+		m, err = s.measure(ctx, picked, "go run ./bench report "+strings.Join(args, " "), stderr)
 	}
-	if len(table) > 1 {
-		table.write(&b)
+	if m == nil {
+		return err
 	}
-	for _, f := range r.Figures {
-		if f.Skipped != nil {
-			fmt.Fprintf(&b, "skipped: %s: %v\n", f.Variant.Name, f.Skipped)
-		}
+	// Whatever ended the measuring, what there is is reported.
+	if e := writeReport(s.out, m); e != nil {
+		return errors.Join(err, e)
 	}
-	for _, v := range r.Verdicts {
-		fmt.Fprintln(&b, v)
-	}
-	b.WriteString("\n")
-	_, err := io.WriteString(w, b.String())
+	fmt.Fprintln(stdout, filepath.Join(s.out, reportText))
 	return err
 }
 
-// ratio is a figure beside its reference, "" if there is none.
-func (r *Report) ratio(f *Figure) string {
-	ratio := f.Median() / median(r.Figures, f.Variant.Reference)
-	if math.IsNaN(ratio) {
-		return ""
+func (s *reportSettings) parse(args []string, stderr io.Writer) (names []string, err error) {
+	set := flag.NewFlagSet("bench report", flag.ContinueOnError)
+	set.StringVar(&s.out, "out", "cowheap-report", "`directory` of the report; what is there under the same names is replaced")
+	set.StringVar(&s.from, "from", "", "make the report from the lines in `file`, and measure nothing")
+	set.Usage = func() {
+		fmt.Fprintln(stderr, reportUsage)
+		set.PrintDefaults()
 	}
-	return formatRatio(ratio) + " x " + f.Variant.Reference
+	return s.settings.parse(set, args, stderr)
 }
 
-// sizesDiffer tells whether a column is needed for what the title cannot say.
-func (r *Report) sizesDiffer() bool {
-	for _, f := range r.Figures {
-		if f.Bytes != 0 && f.Bytes != int64(r.Size) {
-			return true
-		}
+func readLinesOf(name string) (*measurements, error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, err
 	}
-	return false
+	defer file.Close()
+	m, err := readLines(file)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return m, nil
 }
 
-// grid is a table: a row of titles and rows of cells, in columns of one width.
-type grid [][]string
-
-// Columns of words stand to the left, those of numbers to the right.
-const (
-	firstNumber = 2
-	lastNumber  = 4
-)
-
-func (g grid) write(b *strings.Builder) {
-	var widths []int
-	for _, row := range g {
-		for i, cell := range row {
-			if i == len(widths) {
-				widths = append(widths, 0)
+// measure runs cases and keeps their lines in a file. The error tells of an interrupt, or of the
+// cases that failed; there are measurements all the same.
+func (s *reportSettings) measure(ctx context.Context, all []*Case, command string, stderr io.Writer) (*measurements, error) {
+	file, err := os.Create(filepath.Join(s.out, reportLines))
+	if err != nil {
+		return nil, err
+	}
+	var kept bytes.Buffer
+	w := io.MultiWriter(file, &kept)
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(thisMachine(strings.TrimSpace(command))); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	var errs []error
+	expected := s.forecast(all)
+	for _, c := range all {
+		if err := ctx.Err(); err != nil {
+			if len(errs) == 0 { // else the case that was interrupted has said so
+				errs = append(errs, err)
 			}
-			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+			break
+		}
+		r := newRun(c, s.settings, stderr)
+		r.progress.ahead = expected.String
+		r.step = expected.step(r)
+		start := time.Now()
+		out, err := r.measure(ctx)
+		expected.finish(c)
+		line := caseLine{Case: c.Name, About: c.About, Size: int64(out.Size), Rounds: out.Rounds, Seconds: shorten(time.Since(start).Seconds())}
+		if err != nil {
+			if line.Failed = err.Error(); errors.Is(err, context.Canceled) {
+				line.Failed = "interrupted"
+			}
+			errs = append(errs, fmt.Errorf("%s: %w", c.Name, err))
+		}
+		if err := errors.Join(encoder.Encode(line), out.writeJSON(w)); err != nil {
+			errs = append(errs, err)
+			break
 		}
 	}
-	for _, row := range g {
-		var line strings.Builder
-		for i, cell := range row {
-			pad := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
-			line.WriteString("  ")
-			if firstNumber <= i && i <= lastNumber {
-				line.WriteString(pad + cell)
-			} else {
-				line.WriteString(cell + pad)
-			}
-		}
-		b.WriteString(strings.TrimRight(line.String(), " ") + "\n")
-	}
+	errs = append(errs, file.Close())
+	m, err := readLines(&kept)
+	return m, errors.Join(append(errs, err)...)
 }

@@ -17,10 +17,11 @@ type run struct {
 	c        *Case
 	settings settings
 	progress *progress
+	step     func() // called before each measurement
 }
 
 func newRun(c *Case, s settings, stderr io.Writer) *run {
-	return &run{c, s, newProgress(stderr)}
+	return &run{c: c, settings: s, progress: newProgress(stderr), step: func() {}}
 }
 
 // size is how many bytes the case works on.
@@ -46,51 +47,63 @@ func (r *run) rounds() int {
 }
 
 // measure runs all rounds. A case that cannot be opened for want of support is
-// a report in which everything is skipped. A cancelled ctx ends it after the
-// measurement under way, with ctx's error.
-func (r *run) measure(ctx context.Context) (report *Report, err error) {
-	report = &Report{Case: r.c, Size: size(r.size().blocks()), Rounds: r.rounds(), Quick: r.settings.quick}
+// an outcome in which everything is skipped. A cancelled ctx ends it after the
+// measurement under way, with ctx's error. Whatever the error, the outcome has what was
+// measured until then.
+func (r *run) measure(ctx context.Context) (out *Outcome, err error) {
+	out = &Outcome{Case: r.c, Size: size(r.size().blocks()), Rounds: r.rounds(), Quick: r.settings.quick}
 	for _, v := range r.c.Variants {
 		if strings.Contains(v.Name, r.settings.only) {
-			report.Figures = append(report.Figures, &Figure{Variant: v})
+			out.Figures = append(out.Figures, &Figure{Variant: v})
 		}
 	}
-	if len(report.Figures) == 0 {
-		return report, nil
+	if len(out.Figures) == 0 {
+		return out, nil
 	}
 	dir, err := os.MkdirTemp(r.settings.dir, "cowheap-bench-")
 	if err != nil {
-		return nil, err
+		return out, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	defer r.progress.clear()
 
 	r.progress.say("%s: getting ready", r.c.Name)
-	bench, err := r.c.Open(Setup{Size: int64(report.Size), Dir: dir, Quick: report.Quick})
+	bench, err := r.c.Open(Setup{Size: int64(out.Size), Dir: dir, Quick: out.Quick})
 	if errors.Is(err, errors.ErrUnsupported) {
-		for _, f := range report.Figures {
+		for _, f := range out.Figures {
 			f.Skipped = err
 		}
-		return report, nil
+		return out, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("getting ready: %w", err)
+		return out, fmt.Errorf("getting ready: %w", err)
 	}
 	defer func() {
 		if e := bench.Close(); e != nil {
 			err = errors.Join(err, fmt.Errorf("closing: %w", e))
 		}
 	}()
-	if err := r.turns(ctx, bench, report.Figures); err != nil {
-		return nil, err
+	if err := r.turns(ctx, bench, out.Figures); err != nil {
+		return out, err
 	}
 	for _, b := range r.c.Bounds {
 		if b.within(r.settings.only) {
-			report.Verdicts = append(report.Verdicts, b.judge(report.Figures))
+			out.Verdicts = append(out.Verdicts, b.judge(out.Figures))
 		}
 	}
-	return report, nil
+	return out, nil
 }
+
+// first is the round that measuring begins with: 0 is to be thrown away.
+func (r *run) first() int {
+	if r.settings.quick || r.c.Rounds != 0 {
+		return 1
+	}
+	return 0
+}
+
+// steps is how many times step will be called.
+func (r *run) steps(variants int) int { return (r.rounds() - r.first() + 1) * variants }
 
 // turns measures every variant once a round. What the machine does besides
 // changes by the second, so variants that are to be compared stand close to one
@@ -99,13 +112,10 @@ func (r *run) measure(ctx context.Context) (report *Report, err error) {
 func (r *run) turns(ctx context.Context, bench Bench, figures []*Figure) error {
 	defer debug.SetMemoryLimit(debug.SetMemoryLimit(math.MaxInt64))
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
-	first := 0 // the round to be thrown away
-	if r.settings.quick || r.c.Rounds != 0 {
-		first = 1
-	}
-	for round := first; round <= r.rounds(); round++ {
+	for round := r.first(); round <= r.rounds(); round++ {
 		for i := range figures {
 			f := figures[(i+round)%len(figures)]
+			r.step()
 			if f.Skipped != nil {
 				continue
 			}
