@@ -2,13 +2,14 @@ package arena
 
 import "bytes"
 
-// allocRun allocates whole pages.
-func (al *allocator) allocRun(size uint64) (uint64, error) {
+// allocRun allocates whole pages, for the user of a cache or, if c is nil, of none.
+func (al *allocator) allocRun(size uint64, c *Cache) (uint64, error) {
 	if size > al.limit {
 		return 0, ErrFull
 	}
 	n := (size + runPageSize - 1) >> runPageShift
 	al.mu.Lock()
+	al.inside = c
 	var page, fresh uint64
 	err := al.attempt(func() (err error) {
 		page, fresh, err = al.takeRun(n)
@@ -25,6 +26,7 @@ func (al *allocator) allocRun(size uint64) (uint64, error) {
 		al.store64(headBytes, al.load64(headBytes)+n<<runPageShift)
 		al.store64(headObjects, al.load64(headObjects)+1)
 	}
+	al.inside = nil
 	al.mu.Unlock()
 	if err != nil {
 		return 0, err
