@@ -315,11 +315,9 @@ func (al *allocator) inUse() (bytes, objects uint64) {
 // Preconditions: mu is held.
 func (al *allocator) counted() (bytes, objects uint64) {
 	bytes, objects = al.load64(headBytes), al.load64(headObjects)
-	if table := al.cacheTable.Load(); table != 0 {
-		for n := range uint64(numCaches) {
-			bytes += al.word(table + n*cacheSize + cacheBytes).Load()
-			objects += al.word(table + n*cacheSize + cacheObjects).Load()
-		}
+	for i := range al.caches {
+		bytes += al.word(al.caches[i].counts + countBytes).Load()
+		objects += al.word(al.caches[i].counts + countObjects).Load()
 	}
 	return bytes, objects
 }

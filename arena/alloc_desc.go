@@ -22,8 +22,9 @@ const (
 //	bits 30..31  order, see spanShapes
 //	bits 32..39  class + 1
 //	bits 40..47  stale: this many of the 64 objects were given out before
-//	bits 48..55  part: which 64 objects of the span
-//	bits 56..63  the cache that has claimed it + 1, or 0: see cache.go
+//	bits 48..49  part: which 64 objects of the span
+//	bits 50..55  home: the cache that claimed it last + 1, or 0: see cache.go
+//	bits 56..63  the cache that has claimed it + 1, or 0
 type descInfo uint64
 
 func makeDescInfo(page uint64, c int, order, part, stale uint64) descInfo {
@@ -34,7 +35,8 @@ func (i descInfo) page() uint64  { return uint64(i) & (1<<30 - 1) }
 func (i descInfo) start() uint64 { return i.page() << runPageShift }
 func (i descInfo) class() int    { return int(i>>32&0xff) - 1 }
 func (i descInfo) stale() uint64 { return uint64(i) >> 40 & 0xff }
-func (i descInfo) part() uint64  { return uint64(i) >> 48 & 0xff }
+func (i descInfo) part() uint64  { return uint64(i) >> 48 & 3 }
+func (i descInfo) home() uint64  { return uint64(i) >> 50 & 0x3f }
 func (i descInfo) claim() uint64 { return uint64(i) >> 56 }
 
 func (i descInfo) withStale(n uint64) descInfo {
@@ -42,15 +44,19 @@ func (i descInfo) withStale(n uint64) descInfo {
 }
 
 func (i descInfo) withPart(n uint64) descInfo {
-	return i&^(0xff<<48) | descInfo(n<<48)
+	return i&^(3<<48) | descInfo(n<<48)
 }
 
+// withClaim is i claimed by cache n-1, or if n is 0 by none.
 func (i descInfo) withClaim(n uint64) descInfo {
+	if n != 0 {
+		i = i&^(0x3f<<50) | descInfo(n<<50)
+	}
 	return i&^(0xff<<56) | descInfo(n<<56)
 }
 
 // fixed is i without what changes while the span lives.
-func (i descInfo) fixed() descInfo { return i.withStale(0).withClaim(0) }
+func (i descInfo) fixed() descInfo { return i &^ (0xff<<40 | 0xff<<56 | 0x3f<<50) }
 
 // shape returns how the span is cut.
 //
@@ -126,7 +132,7 @@ func (al *allocator) takeDescs(n uint64) (uint32, error) {
 		slot := uint64(bits.TrailingZeros64(runs))
 		for r := runs; al.inside != nil && r != 0; r &= r - 1 {
 			i := uint64(bits.TrailingZeros64(r))
-			if !al.isShared(al.tablePage(tableDescs, page)+(w*64+i)*descSize, al.inside.n) {
+			if !al.isForeign(al.tablePage(tableDescs, page)+(w*64+i)*descSize, al.inside.n) {
 				slot = i
 				break
 			}

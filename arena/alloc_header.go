@@ -25,7 +25,8 @@ const (
 	headSegments = 128                                    // [numTables][24]: offset of each segment, 0: none
 	headClasses  = headSegments + numTables*segmentStride // [80]: tight << 63 | spans << 32 | base id of the empty span kept
 	headIndexed  = headClasses + indexedStride*8          // [80]: bit g: index pages [64g, 64g+64) have a bit set
-	headEnd      = headIndexed + indexedStride*8
+	headCounts   = headIndexed + indexedStride*8          // [numCaches]: bytes, objects, see cache.go
+	headEnd      = headCounts + numCaches*countSize
 
 	allocMagic = 0x5041454857_4f43 // "COWHEAP"
 	// allocVersion is what new arenas have. Version 1 knew no caches; it becomes
@@ -43,6 +44,7 @@ const (
 // The header and the rows of an index page fit into a page.
 const (
 	_ = uint(runPageSize - headEnd)
+	_ = uint(-(headCounts % 64)) // cache lines
 	_ = uint(indexedStride - numIndexed)
 	_ = uint(runPageSize - indexedStride*32)
 )

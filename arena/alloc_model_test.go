@@ -19,6 +19,8 @@ type modelAllocator struct {
 	freed []uint64
 	saved *modelSave
 	fill  byte
+	// caches that are used now
+	caches []int
 }
 
 type modelObject struct {
@@ -48,6 +50,14 @@ func (m *modelAllocator) size() uint64 {
 	).Draw(m.t, "size")
 }
 
+// by is the cache that the next operation goes by.
+func (m *modelAllocator) by() int { return rapid.SampledFrom(m.caches).Draw(m.t, "by") }
+
+// choose changes which caches are drawn from.
+func (m *modelAllocator) choose(t *rapid.T) {
+	m.caches = rapid.SampledFrom([][]int{{0}, {noCache}, {noCache, 0}, {0, 1, 2}, {noCache, 0, 5, numCaches - 1}}).Draw(t, "caches")
+}
+
 func (m *modelAllocator) alloc(t *rapid.T) {
 	m.t = t
 	size := m.size()
@@ -59,7 +69,8 @@ func (m *modelAllocator) alloc(t *rapid.T) {
 		if m.fill++; m.fill == 0 {
 			m.fill++
 		}
-		off, err := m.main.alloc(size, align)
+		by := m.by()
+		off, err := m.main.allocBy(by, size, align)
 		if errors.Is(err, ErrFull) {
 			if !m.main.equal(m.twin) {
 				t.Fatalf("alloc(%d, %d) was ErrFull, and changed something", size, align)
@@ -67,7 +78,7 @@ func (m *modelAllocator) alloc(t *rapid.T) {
 		} else if err != nil {
 			t.Fatalf("alloc(%d, %d): %v", size, align, err)
 		}
-		if off2, err2 := m.twin.alloc(size, align); off2 != off || !errors.Is(err2, err) {
+		if off2, err2 := m.twin.allocBy(by, size, align); off2 != off || !errors.Is(err2, err) {
 			t.Fatalf("alloc(%d, %d): %#x %v, and %#x %v in the twin", size, align, off, err, off2, err2)
 		}
 		if err != nil {
@@ -121,8 +132,9 @@ func (m *modelAllocator) checkFill(o modelObject) {
 func (m *modelAllocator) freeAt(i int) {
 	o := m.live[i]
 	m.checkFill(o)
+	by := m.by()
 	for _, ta := range []*testAllocator{m.main, m.twin} {
-		if err := ta.free(o.off); err != nil {
+		if err := ta.freeBy(by, o.off); err != nil {
 			m.t.Fatalf("free(%#x) of %d bytes: %v", o.off, o.size, err)
 		}
 	}
@@ -168,7 +180,7 @@ func (m *modelAllocator) freeWrong(t *rapid.T) {
 	}
 	before := m.main.image(t)
 	var want *FreeError
-	if err := m.main.free(off); !errors.As(err, &want) || want.Off != off {
+	if err := m.main.freeBy(m.by(), off); !errors.As(err, &want) || want.Off != off {
 		t.Fatalf("free(%#x): %v", off, err)
 	}
 	if _, err := m.main.sizeOf(off); !errors.As(err, &want) || want.Off != off {
@@ -236,7 +248,7 @@ func (m *modelAllocator) check(t *rapid.T) {
 func TestAllocatorAgainstModel(t *testing.T) {
 	reserved(t, modelLimit).unmap() // skips where there is no memory to test on
 	rapid.Check(t, func(t *rapid.T) {
-		m := &modelAllocator{t: t, main: reserved(t, modelLimit), twin: reserved(t, modelLimit)}
+		m := &modelAllocator{t: t, caches: []int{0, noCache}, main: reserved(t, modelLimit), twin: reserved(t, modelLimit)}
 		defer func() {
 			m.main.unmap()
 			m.twin.unmap()
@@ -251,6 +263,7 @@ func TestAllocatorAgainstModel(t *testing.T) {
 			"freeAll":   m.freeAll,
 			"freeWrong": m.freeWrong,
 			"move":      m.move,
+			"choose":    m.choose,
 			"setRoot":   m.setRoot,
 			"save":      m.save,
 			"rollback":  m.rollback,

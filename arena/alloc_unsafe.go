@@ -48,7 +48,8 @@ func newAllocator(base unsafe.Pointer, limit uint64, ensure func(high uint64) er
 		ensure: ensure,
 	}
 	for i := range al.caches {
-		al.caches[i].al, al.caches[i].n = al, i
+		c := &al.caches[i]
+		c.al, c.n, c.counts = al, i, headCounts+uint64(i)*countSize
 	}
 	return al
 }

@@ -3,7 +3,7 @@
 // A *cache* has claimed, for each class that it was asked for, one descriptor: up
 // to 64 places in one neighbourhood. Its user takes places in there by one
 // atomic instruction, without the allocator's lock, which is taken when
-// none is left. There are 32 caches, whatever the machine. Each is used by one
+// none is left. There are 24 caches, whatever the machine. Each is used by one
 // goroutine at a time, which leases it; whoever finds none free goes by the lock.
 //
 // Rules, on top of those in alloc.go.
@@ -47,16 +47,19 @@ import (
 )
 
 const (
-	numCaches    = 32
-	cacheSize    = 512 // bytes in the table, and cache lines of its own
-	cacheBytes   = 0   // of what was allocated here less what was freed here
-	cacheObjects = 8
-	cacheClaims  = 64 // [numClasses]u32: id of the claimed descriptor, 0: none
-	cacheEnd     = cacheClaims + numClasses*4
-	cachePages   = numCaches * cacheSize / runPageSize
+	numCaches  = 24
+	cacheSize  = 320 // bytes in the table, cache lines of its own: [numClasses]u32: id of the claimed descriptor, 0: none
+	cacheEnd   = numClasses * 4
+	cachePages = (numCaches*cacheSize + runPageSize - 1) / runPageSize
+
+	// What is counted is in the header, a cache line each: how much is in use is known of a
+	// lazily restored arena without bringing anything in.
+	countSize    = 64
+	countBytes   = 0 // of what was allocated here less what was freed here
+	countObjects = 8
 
 	_ = uint(cacheSize - cacheEnd)
-	_ = uint(255 - numCaches) // descInfo has 8 bits for it
+	_ = uint(62 - numCaches) // descInfo has 6 bits for it
 )
 
 // Cache allocates and frees like the Arena that it belongs to, and faster, for one
@@ -72,6 +75,7 @@ type Cache struct {
 	// The user's own, less what a lease finds out of date.
 	epoch  uint64
 	words  uint64 // offset in the table; 0: there is none yet
+	counts uint64 // offset in the header
 	claims *[numClasses]claim
 	_      [64]byte
 }
@@ -197,8 +201,7 @@ func (c *Cache) take(cl *claim, taken *atomic.Uint64, place, size uint64) (uint6
 		}
 	}
 	taken.Or(1 << place)
-	al.store64(c.words+cacheBytes, al.load64(c.words+cacheBytes)+size)
-	al.store64(c.words+cacheObjects, al.load64(c.words+cacheObjects)+1)
+	c.count(size, 1)
 	if place < uint64(cl.stale) {
 		al.clearStale(off, size)
 		return off, nil
@@ -207,6 +210,12 @@ func (c *Cache) take(cl *claim, taken *atomic.Uint64, place, size uint64) (uint6
 	info := al.word(cl.desc + 8)
 	info.Store(uint64(descInfo(info.Load()).withStale(place + 1)))
 	return off, nil
+}
+
+func (c *Cache) count(bytes, objects uint64) {
+	al := c.al
+	al.store64(c.counts+countBytes, al.load64(c.counts+countBytes)+bytes)
+	al.store64(c.counts+countObjects, al.load64(c.counts+countObjects)+objects)
 }
 
 func (c *Cache) free(off uint64) error {
@@ -225,8 +234,7 @@ func (c *Cache) free(off uint64) error {
 	if err != nil {
 		return err
 	}
-	al.store64(c.words+cacheBytes, al.load64(c.words+cacheBytes)-o.size)
-	al.store64(c.words+cacheObjects, al.load64(c.words+cacheObjects)-1)
+	c.count(-o.size, ^uint64(0))
 	if settle {
 		al.mu.Lock()
 		al.settle(o.id)
@@ -271,25 +279,20 @@ func (c *Cache) refill(class int) error {
 	return nil
 }
 
-// findRoom returns the lowest descriptor of a class with room that lies in no cache
-// line with one that another cache has claimed: two processors that write to one line
-// wait for each other each time. Only if there is no memory for another span does it
-// take what it gets.
+// findRoom returns a descriptor of a class with room: the lowest, unless that has a
+// place in a cache line with what another cache has claimed, or had. Two processors
+// that write to one line wait for each other each time.
 func (c *Cache) findRoom(class int) (id uint32, err error) {
 	al := c.al
 	if cur := &al.cursors[class]; cur.desc != 0 || al.seek(class) {
-		if !al.isShared(cur.desc, c.n) {
-			return cur.id, nil
-		}
-		if id, ok := al.seekApart(class, c.n); ok {
+		if id, ok := c.choose(class); ok {
 			return id, nil
 		}
-		if err := al.addSpan(class); err != nil && !errors.Is(err, ErrFull) {
+		if err := al.addSpan(class); err == nil {
+			return cur.id, nil
+		} else if !errors.Is(err, ErrFull) {
 			return 0, err
-		} else if err == nil {
-			return al.cursors[class].id, nil
 		}
-		al.cursors[class] = cursor{}
 	}
 	if err := al.findRoom(class); err != nil {
 		return 0, err
@@ -297,46 +300,70 @@ func (c *Cache) findRoom(class int) (id uint32, err error) {
 	return al.cursors[class].id, nil
 }
 
+// choose looks at the lowest descriptors of a class with room. The first that was this
+// cache's before, or nobody's, is the best; the next best is the first that has no part
+// in a line with what another cache has claimed.
+//
+// Preconditions: the cursor is on the lowest.
+func (c *Cache) choose(class int) (id uint32, ok bool) {
+	const most = numCaches
+	al := c.al
+	at := al.cursors[class]
+	for range most {
+		if home := descInfo(al.load64(at.desc + 8)).home(); home == 0 || home == uint64(c.n)+1 {
+			return at.id, true
+		}
+		if !ok && !al.isShared(at.desc, c.n) {
+			id, ok = at.id, true
+		}
+		next, more := al.after(class, at.id)
+		if !more {
+			break
+		}
+		at = next
+	}
+	return id, ok
+}
+
+// after returns the next descriptor of class c with room.
+func (al *allocator) after(c int, id uint32) (cursor, bool) {
+	page, slot := uint64(id>>8), uint64(id&0xff)+1
+	for {
+		if slot < 256 {
+			if id, desc, ok := al.roomIn(c, page, slot); ok {
+				return cursor{id, desc}, true
+			}
+		}
+		var ok bool
+		if page, ok = al.nextPage(c, page+1); !ok {
+			return cursor{}, false
+		}
+		slot = 0
+	}
+}
+
 // isShared reports whether a cache other than n has claimed a descriptor in the cache
 // line of one.
 func (al *allocator) isShared(desc uint64, n int) bool {
-	for at := desc &^ 63; at < desc&^63+64; at += descSize {
-		// The head of a page is a line of its own.
-		if claim := descInfo(al.load64(at + 8)).claim(); claim != 0 && claim != uint64(n)+1 {
+	return al.inLine(desc, func(info descInfo) bool {
+		return info.claim() != 0 && info.claim() != uint64(n)+1
+	})
+}
+
+// isForeign reports whether one in its line was claimed by another cache at last.
+func (al *allocator) isForeign(desc uint64, n int) bool {
+	return al.inLine(desc, func(info descInfo) bool {
+		return info.home() != 0 && info.home() != uint64(n)+1
+	})
+}
+
+func (al *allocator) inLine(desc uint64, is func(descInfo) bool) bool {
+	for at := desc &^ 63; at < desc&^63+64; at += descSize { // the head of a page is a line of its own
+		if is(descInfo(al.load64(at + 8))) {
 			return true
 		}
 	}
 	return false
-}
-
-// seekApart returns a descriptor of class c with room that is not shared, if one
-// of the next few is not.
-func (al *allocator) seekApart(c, n int) (id uint32, ok bool) {
-	id = al.cursors[c].id
-	for range 4 * numCaches {
-		page, slot := uint64(id>>8), uint64(id&0xff)+1
-		if slot == 256 {
-			page, slot = page+1, 0
-		}
-		var desc uint64
-		for {
-			next, ok := al.nextPage(c, page)
-			if !ok {
-				return 0, false
-			}
-			if next != page {
-				page, slot = next, 0
-			}
-			if id, desc, ok = al.roomIn(c, page, slot); ok {
-				break
-			}
-			page, slot = page+1, 0
-		}
-		if !al.isShared(desc, n) {
-			return id, true
-		}
-	}
-	return 0, false
 }
 
 // adopt makes the copy of a claim.
@@ -353,7 +380,7 @@ func (c *Cache) adopt(class int, id uint32) {
 
 // claimAt returns the offset of the word that names what the cache with that part of the
 // table has claimed for a class.
-func claimAt(words uint64, class int) uint64 { return words + cacheClaims + uint64(class)*4 }
+func claimAt(words uint64, class int) uint64 { return words + uint64(class)*4 }
 
 // claimedBy returns the number of the cache that has claimed id, a descriptor of
 // a class; -1 if that is not so, whatever id is.

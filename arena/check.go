@@ -194,6 +194,9 @@ func (c *checker) checkRoom(id uint32, at, taken uint64, info descInfo, marked b
 	case !marked && info.claim() == 0 && (room >= info.reopensAt() || room > 0 && c.isTight(info.class())):
 		c.report(at, "descriptor %#x has room for %d, but is not in the index", id, room)
 	}
+	if info.home() > numCaches {
+		c.report(c.descOff(id)+8, "descriptor %#x was claimed by cache %d last, there is none", id, info.home()-1)
+	}
 	if n := info.claim(); n != 0 && (n > numCaches || c.cacheTable.Load() == 0 || c.load32(claimAt(c.cacheTable.Load()+(n-1)*cacheSize, info.class())) != id) {
 		c.report(c.descOff(id)+8, "descriptor %#x says that cache %d has claimed it, which knows nothing of it", id, n-1)
 	}
