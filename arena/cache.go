@@ -289,7 +289,8 @@ func (c *Cache) findRoom(class int) (id uint32, err error) {
 			return id, nil
 		}
 		if err := al.addSpan(class); err == nil {
-			return cur.id, nil
+			id, *cur = cur.id, cursor{} // there are lower ones with room
+			return id, nil
 		} else if !errors.Is(err, ErrFull) {
 			return 0, err
 		}
