@@ -119,7 +119,7 @@ func (c *Cache) lease() *Cache {
 	if c.leased.Load() || !c.leased.CompareAndSwap(false, true) {
 		return nil
 	}
-	if epoch := c.al.epoch.Load(); c.epoch != epoch {
+	if epoch := c.al.epoch.Load(); c.epoch != epoch || c.words == 0 {
 		c.forget()
 		c.epoch = epoch
 	}
