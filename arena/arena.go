@@ -48,6 +48,7 @@ type registry struct {
 	leaving []frozen       // closed, and to be given back by whoever holds mu
 	taken   uint64
 	rolled  rollbacks
+	trimmed trims
 	last    timing
 	worst   timing // the longest pause and the longest wait, each by itself
 	sum     struct {

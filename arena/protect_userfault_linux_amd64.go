@@ -14,7 +14,7 @@ type uffdProtector struct {
 	// Before Linux 6.4 (no WP_UNPOPULATED) protection passes over what was never
 	// touched, and a first write there goes unnoticed. So everything is populated, for
 	// reading, before it is protected: page tables then lead to the page of zeros.
-	// Nothing in [0, High) is given back to the system, so that once is enough.
+	// What is given back to the system is populated again (see trim), so that once is enough.
 	unpopulated bool // the kernel protects it by itself
 }
 
