@@ -20,8 +20,8 @@
 //     The Go struct holds the reservation's limits, copies of header words and
 //     cursors, and reload makes them again from the header. So a rolled-back,
 //     forked or restored arena goes on exactly where it was.
-//  2. An object goes to the lowest descriptor of its class with room, at the
-//     lowest place; a run goes to the lowest address where it fits. Allocation
+//  2. An object goes to the lowest descriptor of its class that the index knows to
+//     have room (alloc_room.go), at the lowest place, or to the one that a cache has claimed; a run goes to the lowest address where it fits. Allocation
 //     so fills the holes of a fragmented heap one neighbourhood after the
 //     other, and its metadata with it: 252 descriptors share a page, which
 //     stand for 16 MiB of 64 KiB spans. A snapshot pays for each page that is
@@ -40,9 +40,10 @@
 //  6. An emptied span goes back to the page tables, but each class keeps one,
 //     the lowest, so that one object allocated and freed in turn does not make
 //     and unmake a span each time. When the arena is full these are taken back
-//     before ErrFull is returned.
+//     before ErrFull is returned, and so is what idle caches have claimed.
 //
-// One mutex guards it all.
+// One mutex guards it all, but for what caches do without it: see cache.go. find and
+// clearObject may run beside anything.
 
 package arena
 

@@ -7,7 +7,7 @@ import "math/bits"
 // span of more than 64 objects has several descriptors one after the other.
 // A descriptor's id is its page in the table times 256 plus its slot there.
 // Each page begins with a head as large as four slots: a bit for each slot
-// that has room for an object, and a bit for each slot that is a descriptor.
+// that is known to have room for an object (alloc_room.go), and a bit for each slot that is a descriptor.
 const (
 	descSize      = 16
 	descHeadSlots = 4

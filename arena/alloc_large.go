@@ -37,6 +37,46 @@ func (al *allocator) allocRun(size uint64, c *Cache) (uint64, error) {
 	return page << runPageShift, nil
 }
 
+// extend makes the run at off at least size bytes long, in place. It reports false, and has
+// changed nothing, if off is no run or other allocations are in the way.
+func (al *allocator) extend(off, size uint64) bool {
+	if size <= maxSmall || size > al.limit {
+		return false
+	}
+	al.mu.Lock()
+	defer al.mu.Unlock()
+	o, err := al.find(off)
+	if err != nil || o.desc != 0 {
+		return false
+	}
+	page, have, want := off>>runPageShift, o.size>>runPageShift, (size+runPageSize-1)>>runPageShift
+	if want <= have {
+		return true
+	}
+	if end := page + want; end > al.limit>>runPageShift || end > al.chunks.Load()*chunkPages {
+		return false
+	}
+	fresh := al.top.Load()
+	err = al.try(func() error {
+		if !al.markRun(page+have, want-have) {
+			return ErrFull
+		}
+		if err := al.raise((page + want) << runPageShift); err != nil {
+			return err
+		}
+		al.put32(al.pageEntry(page), entryRun|uint32(want))
+		return nil
+	})
+	if err != nil {
+		return false
+	}
+	al.store64(headBytes, al.load64(headBytes)+(want-have)<<runPageShift)
+	if page+have < fresh {
+		al.clearStale((page+have)<<runPageShift, (min(fresh, page+want)-page-have)<<runPageShift)
+	}
+	return true
+}
+
 var zeroPage [runPageSize]byte
 
 // clearStale zeroes memory that was in use before. Of whole pages it looks for

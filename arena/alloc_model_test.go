@@ -160,6 +160,44 @@ func (m *modelAllocator) freeAll(t *rapid.T) {
 	}
 }
 
+// extend makes an object longer, in place, or leaves it as it is.
+func (m *modelAllocator) extend(t *rapid.T) {
+	m.t = t
+	if len(m.live) == 0 {
+		return
+	}
+	o := &m.live[rapid.IntRange(0, len(m.live)-1).Draw(t, "which")]
+	for i := range m.live { // seldom one of the few that are runs
+		if m.live[i].size > maxSmall && o.size <= maxSmall {
+			o = &m.live[i]
+		}
+	}
+	m.checkFill(*o)
+	size := o.size + rapid.Uint64Range(1, 100<<10).Draw(t, "by")
+	before := m.main.image(t)
+	grown := m.main.extend(o.off, size)
+	if m.twin.extend(o.off, size) != grown {
+		t.Fatalf("extend(%#x, %d) is %v, and not in the twin", o.off, size, grown)
+	}
+	room, err := m.main.sizeOf(o.off)
+	if err != nil || grown && room < size || !grown && (room != o.size || !bytes.Equal(before, m.main.image(t))) {
+		t.Fatalf("extend(%#x, %d) from %d is %v: sizeOf is %d, %v", o.off, size, o.size, grown, room, err)
+	}
+	for _, ta := range []*testAllocator{m.main, m.twin} {
+		b := ta.mapping.Bytes(o.off, room)
+		if i := notZero(b[o.size:]); i >= 0 {
+			t.Fatalf("extend(%#x, %d): byte %d of what was added is not zero", o.off, size, i)
+		}
+		b[room-1] = o.fill
+	}
+	for _, other := range m.live {
+		if other.off != o.off && o.off < other.off+other.size && other.off < o.off+room {
+			t.Fatalf("extend(%#x, %d) lies over %d bytes at %#x", o.off, size, other.size, other.off)
+		}
+	}
+	o.size = room
+}
+
 // freeWrong frees what is not the beginning of an allocation.
 func (m *modelAllocator) freeWrong(t *rapid.T) {
 	m.t = t
@@ -261,6 +299,7 @@ func TestAllocatorAgainstModel(t *testing.T) {
 			"allocMore": m.alloc,
 			"free":      m.free,
 			"freeAll":   m.freeAll,
+			"extend":    m.extend,
 			"freeWrong": m.freeWrong,
 			"move":      m.move,
 			"choose":    m.choose,

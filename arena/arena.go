@@ -178,6 +178,13 @@ func (a *Arena) Alloc(size, align uint64) (off uint64, err error) {
 	return a.al.alloc(size, align)
 }
 
+// Extend makes the allocation at off at least size bytes long without moving it. What is added is
+// zero. It reports false, and has changed nothing, where that cannot be: only allocations of whole
+// pages, of more than 32 KiB, have neighbours that may be free, and the allocator's tables do not grow for it.
+func (a *Arena) Extend(off, size uint64) bool {
+	return !a.closed.Load() && a.al.extend(off, size)
+}
+
 // Free takes back what Alloc gave out. A *FreeError says what was wrong with
 // off; nothing has changed then.
 func (a *Arena) Free(off uint64) error {

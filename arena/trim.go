@@ -23,7 +23,8 @@ func (a *Arena) Trim(hold func() (release func(), err error)) error {
 	if a.closed.Load() {
 		return ErrClosed
 	}
-	if err := a.guard.trims(); err != nil {
+	_ = a.giveBack() // an error is munmap's: memory stays mapped, no more
+	if err := a.guard.trims(hold); err != nil {
 		return err
 	}
 	release, err := hold()
@@ -82,7 +83,7 @@ func (al *allocator) trim() (runs []pageRun) {
 	return runs
 }
 
-func (g *copyGuard) trims() error { return nil }
+func (g *copyGuard) trims(hold) error { return nil }
 
 // trim: nothing that is open looks at the live memory.
 func (g *copyGuard) trim(runs []pageRun) (bytes uint64, err error) {

@@ -2,7 +2,12 @@ package arena
 
 import "errors"
 
-func (g *shadow) trims() error {
+func (g *shadow) trims(hold) error {
+	if g.mayEndIncoming() {
+		if err := g.endIncoming(); err != nil {
+			return err
+		}
+	}
 	if g.high != 0 {
 		return ErrIncomplete
 	}

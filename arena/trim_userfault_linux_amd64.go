@@ -2,7 +2,13 @@ package arena
 
 import "errors"
 
-func (g *userfault) trims() error {
+func (g *userfault) trims(hold hold) error {
+	if g.incomplete.Load() && len(*g.chain.Load()) == 0 {
+		// What a snapshot stood in the way of, and keep has not come to yet.
+		if err := g.complete(hold); err != nil {
+			return err
+		}
+	}
 	if g.missing() {
 		return ErrIncomplete // what was given back would be brought in again
 	}

@@ -70,6 +70,11 @@ func (m *Mem) alloc(size, align uint64) (off uint64, err error) {
 	return m.cache.Alloc(size, align)
 }
 
+// extend makes the allocation at off at least size bytes long where it is, if it can.
+func (m *Mem) extend(off, size uint64) bool {
+	return off != 0 && m.space.leaser != nil && m.space.leaser.Extend(off, size)
+}
+
 // free frees what was allocated at off.
 //
 // Preconditions: m comes from an Update.
