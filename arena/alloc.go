@@ -20,8 +20,8 @@
 //     The Go struct holds the reservation's limits, copies of header words and
 //     cursors, and reload makes them again from the header. So a rolled-back,
 //     forked or restored arena goes on exactly where it was.
-//  2. An object goes to the lowest descriptor of its class with room, at the
-//     lowest place; a run goes to the lowest address where it fits. Allocation
+//  2. An object goes to the lowest descriptor of its class that the index knows to
+//     have room (alloc_room.go), at the lowest place, or to the one that a cache has claimed; a run goes to the lowest address where it fits. Allocation
 //     so fills the holes of a fragmented heap one neighbourhood after the
 //     other, and its metadata with it: 252 descriptors share a page, which
 //     stand for 16 MiB of 64 KiB spans. A snapshot pays for each page that is
@@ -40,13 +40,15 @@
 //  6. An emptied span goes back to the page tables, but each class keeps one,
 //     the lowest, so that one object allocated and freed in turn does not make
 //     and unmake a span each time. When the arena is full these are taken back
-//     before ErrFull is returned.
+//     before ErrFull is returned, and so is what idle caches have claimed.
 //
-// One mutex guards it all.
+// One mutex guards it all, but for what caches do without it: see cache.go. find and
+// clearObject may run beside anything.
 
 package arena
 
 import (
+	"errors"
 	"math/bits"
 	"sync"
 	"sync/atomic"
@@ -61,21 +63,39 @@ type allocator struct {
 	ensure func(high uint64) error // makes [0, high) accessible
 	used   atomic.Uint64           // copy of headHigh, for high without mu
 
+	// Copies of header words, so that a stray write to these leads nowhere. They
+	// are written under mu, and read without it by find.
+	top        atomic.Uint64
+	chunks     atomic.Uint64
+	descPages  atomic.Uint64
+	descSpace  atomic.Uint64
+	cacheTable atomic.Uint64
+	segments   [numTables][maxSegments]atomic.Uint64 // less the pages before the segment: see tablePage
+
+	epoch  atomic.Uint64 // grows with each reload
+	caches [numCaches]Cache
+
 	mu sync.Mutex
-	// Guarded by mu: copies of header words, and what can be found out anew.
-	extent
-	segments [numTables][maxSegments]uint64 // less the pages before the segment: see tablePage
-	cursors  [numIndexed]cursor
-	journal  journal
+	// Guarded by mu: what can be found out anew.
+	cursors [numIndexed]cursor
+	journal journal
+	inside  *Cache // whose user has mu
+	seized  []*Cache
 }
 
-// extent is what an allocator goes by rather than by the header itself, so that
-// a stray write to that leads it nowhere.
-type extent struct {
-	top       uint64
-	chunks    uint64
-	descPages uint64
-	descSpace uint64
+// extents are the copies that an attempt may change.
+type extents struct{ top, chunks, descPages, descSpace, cacheTable uint64 }
+
+func (al *allocator) extents() extents {
+	return extents{al.top.Load(), al.chunks.Load(), al.descPages.Load(), al.descSpace.Load(), al.cacheTable.Load()}
+}
+
+func (al *allocator) setExtents(e extents) {
+	al.top.Store(e.top)
+	al.chunks.Store(e.chunks)
+	al.descPages.Store(e.descPages)
+	al.descSpace.Store(e.descSpace)
+	al.cacheTable.Store(e.cacheTable)
 }
 
 // format makes a fresh arena: the reservation holds zeros.
@@ -140,7 +160,7 @@ func (al *allocator) alloc(size, align uint64) (uint64, error) {
 		return 0, &AlignError{align}
 	}
 	if size > maxSmall {
-		return al.allocRun(size)
+		return al.allocRun(size, nil)
 	}
 	var c int
 	if align <= minAlign {
@@ -160,16 +180,14 @@ func (al *allocator) alloc(size, align uint64) (uint64, error) {
 
 // allocObject takes an object of class c. stale: it was in use before.
 func (al *allocator) allocObject(c int) (off uint64, stale bool, err error) {
-	cur := &al.cursors[c]
-	if cur.desc == 0 && !al.seek(c) {
-		if err := al.addSpan(c); err != nil {
-			return 0, false, err
-		}
+	if err := al.findRoom(c); err != nil {
+		return 0, false, err
 	}
+	cur := &al.cursors[c]
 	d := cur.desc
-	taken, info := al.load64(d), descInfo(al.load64(d+8))
+	taken, info := al.word(d).Load(), descInfo(al.load64(d+8))
 	place := uint64(bits.TrailingZeros64(^taken))
-	if place == 64 || info.class() != c {
+	if place == 64 || info.class() != c || info.claim() != 0 {
 		return 0, false, corruptAt(d, "descriptor %#x has no room for class %d", cur.id, c)
 	}
 	size := uint64(classSizes[c])
@@ -182,11 +200,8 @@ func (al *allocator) allocObject(c int) (off uint64, stale bool, err error) {
 	if stale = place < info.stale(); !stale {
 		al.store64(d+8, uint64(info.withStale(place+1)))
 	}
-	taken |= 1 << place
-	al.store64(d, taken)
-	if state := al.load64(classState(c)); uint32(state) == cur.id-uint32(info.part()) {
-		al.store64(classState(c), state&^0xffffffff) // the kept span is empty no more
-	}
+	taken = al.word(d).Or(1<<place) | 1<<place
+	al.occupied(c, cur.id-uint32(info.part()))
 	al.store64(headBytes, al.load64(headBytes)+size)
 	al.store64(headObjects, al.load64(headObjects)+1)
 	if taken == ^uint64(0) {
@@ -195,44 +210,75 @@ func (al *allocator) allocObject(c int) (off uint64, stale bool, err error) {
 	return off, stale, nil
 }
 
+// findRoom puts the cursor of class c on a descriptor with room, of a new span
+// if there is none.
+func (al *allocator) findRoom(c int) error {
+	if al.cursors[c].desc != 0 || al.seek(c) {
+		return nil
+	}
+	return al.makeRoom(c)
+}
+
+// makeRoom is findRoom where none is known of.
+func (al *allocator) makeRoom(c int) error {
+	err := al.addSpan(c)
+	if errors.Is(err, ErrFull) && al.reveal(c) {
+		return nil
+	}
+	return err
+}
+
 // free gives back what alloc returned. Anything else is a *FreeError and
 // changes nothing.
 func (al *allocator) free(off uint64) error {
 	al.mu.Lock()
+	defer al.mu.Unlock()
 	o, err := al.find(off)
-	if err == nil {
-		if o.desc != 0 {
-			al.freeObject(o)
-		} else {
-			err = al.releaseRun(off>>runPageShift, o.size>>runPageShift)
+	if err != nil {
+		return err
+	}
+	if o.desc != 0 {
+		var settle bool
+		if settle, err = al.clearObject(off, o); settle {
+			al.settle(o.id)
 		}
+	} else {
+		err = al.releaseRun(off>>runPageShift, o.size>>runPageShift)
 	}
 	if err == nil {
 		al.store64(headBytes, al.load64(headBytes)-o.size)
 		al.store64(headObjects, al.load64(headObjects)-1)
 	}
-	al.mu.Unlock()
 	return err
 }
 
-// freeObject gives an object of a span back.
-func (al *allocator) freeObject(o object) {
-	was := al.load64(o.desc)
-	taken := was &^ (1 << o.place)
-	al.store64(o.desc, taken)
-	if was == ^uint64(0) {
-		al.opened(o.info.class(), o.id)
+// clearObject takes an object of a span out of its descriptor, with or without mu,
+// and reports whether settle must be called for this, under mu.
+func (al *allocator) clearObject(off uint64, o object) (settle bool, err error) {
+	w, bit := al.word(o.desc), uint64(1)<<o.place
+	var left uint64
+	for {
+		was := w.Load()
+		if was&bit == 0 {
+			return false, &FreeError{off, FreeNotAllocated} // somebody else was faster
+		}
+		if left = was &^ bit; w.CompareAndSwap(was, left) {
+			break
+		}
 	}
-	if taken == o.info.shape().emptyBits(o.info.part()) {
-		al.emptied(o.info, o.id)
+	switch room := bits.OnesCount64(^left); {
+	case left == o.info.shape().emptyBits(o.info.part()), room == o.info.reopensAt():
+	case room == 1 && al.isTight(o.info.class()):
+	default:
+		return false, nil
 	}
+	// Only now: whoever drops a claim looks at the word afterwards.
+	return descInfo(al.word(o.desc+8).Load()).claim() == 0, nil
 }
 
 // sizeOf returns the bytes usable at off: what was asked for, rounded up to the
 // size class or to whole pages. *FreeError as free.
 func (al *allocator) sizeOf(off uint64) (uint64, error) {
-	al.mu.Lock()
-	defer al.mu.Unlock()
 	o, err := al.find(off)
 	return o.size, err
 }
@@ -258,7 +304,23 @@ func (al *allocator) setRoot(word uint64) {
 func (al *allocator) inUse() (bytes, objects uint64) {
 	al.mu.Lock()
 	defer al.mu.Unlock()
-	return al.load64(headBytes), al.load64(headObjects)
+	bytes, objects = al.counted()
+	if int64(bytes|objects) < 0 {
+		return 0, 0 // read while something was allocated here and freed there
+	}
+	return bytes, objects
+}
+
+// counted is the sum of what was counted with the lock and in each cache.
+//
+// Preconditions: mu is held.
+func (al *allocator) counted() (bytes, objects uint64) {
+	bytes, objects = al.load64(headBytes), al.load64(headObjects)
+	for i := range al.caches {
+		bytes += al.word(al.caches[i].counts + countBytes).Load()
+		objects += al.word(al.caches[i].counts + countObjects).Load()
+	}
+	return bytes, objects
 }
 
 // raise makes sure that [0, end) is accessible and counted as used.
@@ -266,8 +328,8 @@ func (al *allocator) raise(end uint64) error {
 	if end <= al.used.Load() {
 		return nil
 	}
-	if end > al.top<<runPageShift {
-		return corruptAt(end, "an object ends beyond the %d pages given out", al.top)
+	if end > al.top.Load()<<runPageShift {
+		return corruptAt(end, "an object ends beyond the %d pages given out", al.top.Load())
 	}
 	// A span may reach beyond the limit if the arena was made with a higher one.
 	end = (end + runPageSize - 1) &^ (runPageSize - 1)

@@ -93,8 +93,8 @@ func TestNothingButTheBytesDecides(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if ta.descPages < 4 {
-		t.Fatalf("%d pages of descriptors: that shows little", ta.descPages)
+	if ta.descPages.Load() < 4 {
+		t.Fatalf("%d pages of descriptors: that shows little", ta.descPages.Load())
 	}
 	if !ta.equal(twin) {
 		t.Fatal("not the same bytes")

@@ -7,7 +7,7 @@ import "math/bits"
 // span of more than 64 objects has several descriptors one after the other.
 // A descriptor's id is its page in the table times 256 plus its slot there.
 // Each page begins with a head as large as four slots: a bit for each slot
-// that has room for an object, and a bit for each slot that is a descriptor.
+// that is known to have room for an object (alloc_room.go), and a bit for each slot that is a descriptor.
 const (
 	descSize      = 16
 	descHeadSlots = 4
@@ -22,7 +22,9 @@ const (
 //	bits 30..31  order, see spanShapes
 //	bits 32..39  class + 1
 //	bits 40..47  stale: this many of the 64 objects were given out before
-//	bits 48..55  part: which 64 objects of the span
+//	bits 48..49  part: which 64 objects of the span
+//	bits 50..55  home: the cache that claimed it last + 1, or 0: see cache.go
+//	bits 56..63  the cache that has claimed it + 1, or 0
 type descInfo uint64
 
 func makeDescInfo(page uint64, c int, order, part, stale uint64) descInfo {
@@ -33,15 +35,28 @@ func (i descInfo) page() uint64  { return uint64(i) & (1<<30 - 1) }
 func (i descInfo) start() uint64 { return i.page() << runPageShift }
 func (i descInfo) class() int    { return int(i>>32&0xff) - 1 }
 func (i descInfo) stale() uint64 { return uint64(i) >> 40 & 0xff }
-func (i descInfo) part() uint64  { return uint64(i) >> 48 & 0xff }
+func (i descInfo) part() uint64  { return uint64(i) >> 48 & 3 }
+func (i descInfo) home() uint64  { return uint64(i) >> 50 & 0x3f }
+func (i descInfo) claim() uint64 { return uint64(i) >> 56 }
 
 func (i descInfo) withStale(n uint64) descInfo {
 	return i&^(0xff<<40) | descInfo(n<<40)
 }
 
 func (i descInfo) withPart(n uint64) descInfo {
-	return i&^(0xff<<48) | descInfo(n<<48)
+	return i&^(3<<48) | descInfo(n<<48)
 }
+
+// withClaim is i claimed by cache n-1, or if n is 0 by none.
+func (i descInfo) withClaim(n uint64) descInfo {
+	if n != 0 {
+		i = i&^(0x3f<<50) | descInfo(n<<50)
+	}
+	return i&^(0xff<<56) | descInfo(n<<56)
+}
+
+// fixed is i without what changes while the span lives.
+func (i descInfo) fixed() descInfo { return i &^ (0xff<<40 | 0xff<<56 | 0x3f<<50) }
 
 // shape returns how the span is cut.
 //
@@ -57,7 +72,7 @@ func (al *allocator) descOff(id uint32) uint64 {
 
 // isDesc reports whether id can be a descriptor's.
 func (al *allocator) isDesc(id uint32) bool {
-	return uint64(id>>8) < al.descPages && id&0xff >= descHeadSlots
+	return uint64(id>>8) < al.descPages.Load() && id&0xff >= descHeadSlots
 }
 
 // spanInfo returns what the first descriptor of a span says. It reports false
@@ -65,13 +80,13 @@ func (al *allocator) isDesc(id uint32) bool {
 // class, but nothing else holds.
 func (al *allocator) spanInfo(id uint32) (info descInfo, ok bool) {
 	if al.isDesc(id) {
-		info = descInfo(al.load64(al.descOff(id) + 8))
+		info = descInfo(al.word(al.descOff(id) + 8).Load())
 	}
 	if uint(info.class()) >= numClasses {
 		return makeDescInfo(0, 0, 0, 0, 0), false
 	}
 	shape := info.shape()
-	return info, info.part() == 0 && id&0xff+shape.descs <= 256 && info.page()+uint64(shape.pages) <= al.top
+	return info, info.part() == 0 && id&0xff+shape.descs <= 256 && info.page()+uint64(shape.pages) <= al.top.Load()
 }
 
 func (al *allocator) initDescPage(page uint64) {
@@ -91,14 +106,14 @@ func (al *allocator) takeDescs(n uint64) (uint32, error) {
 	}
 	page, ok := al.nextPage(x, uint64(al.cursors[x].id>>8))
 	if !ok {
-		page = al.descPages
-		if page == al.descSpace {
+		page = al.descPages.Load()
+		if page == al.descSpace.Load() {
 			if err := al.growDescs(); err != nil {
 				return 0, err
 			}
 		}
 		al.put64(headDescPages, page+1)
-		al.descPages = page + 1
+		al.descPages.Store(page + 1)
 		al.initDescPage(page)
 	}
 	al.cursors[x].id = uint32(page << 8)
@@ -115,6 +130,13 @@ func (al *allocator) takeDescs(n uint64) (uint32, error) {
 			continue
 		}
 		slot := uint64(bits.TrailingZeros64(runs))
+		for r := runs; al.inside != nil && r != 0; r &= r - 1 {
+			i := uint64(bits.TrailingZeros64(r))
+			if !al.isForeign(al.tablePage(tableDescs, page)+(w*64+i)*descSize, al.inside.n) {
+				slot = i
+				break
+			}
+		}
 		al.put64(at+w*8, taken|(1<<n-1)<<slot)
 		al.indexFree(page)
 		return uint32(page<<8 | w*64 + slot), nil
@@ -153,7 +175,7 @@ func (al *allocator) dropDescs(id uint32, n uint64) {
 // growDescs doubles the room for descriptor pages, and that of the index.
 // Nothing may fail after it: memory that was used before is cleared.
 func (al *allocator) growDescs() error {
-	space := al.descSpace
+	space := al.descSpace.Load()
 	if space == maxDescPages {
 		return ErrFull
 	}
@@ -174,6 +196,6 @@ func (al *allocator) growDescs() error {
 	}
 	al.addSegments(tables, page<<runPageShift, 0, space, 0, space*2)
 	al.put64(headDescSpace, space*2)
-	al.descSpace = space * 2
+	al.descSpace.Store(space * 2)
 	return nil
 }

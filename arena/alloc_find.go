@@ -9,10 +9,14 @@ type object struct {
 	place uint64 // which of the descriptor's 64
 }
 
-// find returns the allocation that begins at off, or a *FreeError.
+// find returns the allocation that begins at off, or a *FreeError. It may be
+// called without mu: if off is that of an allocation, nothing that it looks at
+// changes but for what it masks out; if it is not, words may change underneath,
+// and it still reads nothing but metadata.
 func (al *allocator) find(off uint64) (object, error) {
 	page := off >> runPageShift
-	if off == 0 || page >= al.top {
+	top := al.top.Load()
+	if off == 0 || page >= top || page >= al.chunks.Load()*chunkPages {
 		return object{}, al.notFound(off)
 	}
 	entry := al.load32(al.pageEntry(page))
@@ -21,7 +25,7 @@ func (al *allocator) find(off uint64) (object, error) {
 		if entry&^entryValue != entryRun || off&(runPageSize-1) != 0 {
 			return object{}, al.notFound(off)
 		}
-		if id == 0 || uint64(id) > al.top-page {
+		if id == 0 || uint64(id) > top-page {
 			return object{}, corruptAt(al.pageEntry(page), "a run of %d pages", id)
 		}
 		return object{size: uint64(id) << runPageShift}, nil
@@ -39,13 +43,13 @@ func (al *allocator) find(off uint64) (object, error) {
 	}
 	if i >= 64 {
 		desc += i >> 6 * descSize
-		part := descInfo(al.load64(desc + 8))
-		if part.withStale(0) != info.withPart(i>>6).withStale(0) {
+		part := descInfo(al.word(desc + 8).Load())
+		if part.fixed() != info.withPart(i>>6).fixed() {
 			return object{}, corruptAt(desc, "not part %d of the span of descriptor %#x", i>>6, id)
 		}
 		id, info = id+uint32(i>>6), part
 	}
-	if al.load64(desc)>>(i&63)&1 == 0 {
+	if al.word(desc).Load()>>(i&63)&1 == 0 {
 		return object{}, &FreeError{off, FreeNotAllocated}
 	}
 	return object{size, desc, info, id, i & 63}, nil
@@ -59,7 +63,7 @@ func (al *allocator) notFound(off uint64) error {
 	switch {
 	case off == 0:
 		return &FreeError{off, FreeNil}
-	case page >= al.top:
+	case page >= al.top.Load():
 		return &FreeError{off, FreeBeyond}
 	case al.isMetadata(page):
 		return &FreeError{off, FreeMetadata}
@@ -75,8 +79,11 @@ func (al *allocator) isMetadata(page uint64) bool {
 	if page == 0 {
 		return true
 	}
+	if first := al.cacheTable.Load() >> runPageShift; first != 0 && page-first < cachePages {
+		return true
+	}
 	for t := range numTables {
-		size := tableSize(t, al.chunks, al.descSpace)
+		size := tableSize(t, al.chunks.Load(), al.descSpace.Load())
 		for k := range maxSegments {
 			first, n := segmentPages(k)
 			if first >= size {

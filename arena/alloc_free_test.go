@@ -57,7 +57,7 @@ func TestFreeOfWhatIsNotAllocated(t *testing.T) {
 		{"freed run, inside", freedLarge + 17, FreeInterior},
 		{"freed huge run", freedHuge, FreeNotAllocated},
 		{"freed huge run, inside", freedHuge + 8<<20, FreeNotAllocated},
-		{"beyond the top", ta.top << runPageShift, FreeBeyond},
+		{"beyond the top", ta.top.Load() << runPageShift, FreeBeyond},
 		{"beyond high", ta.high() + 100<<20, FreeBeyond},
 		{"beyond the limit", 2 << 30, FreeBeyond},
 		{"far beyond", ^uint64(0), FreeBeyond},

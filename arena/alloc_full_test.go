@@ -96,15 +96,15 @@ func TestDescriptorsGrowIntoUsedMemory(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	top := ta.top
+	top := ta.top.Load()
 	for range 8 * 252 * 64 {
 		off := mustAlloc(t, ta, 64, 0)
 		if i := notZero(ta.mapping.Bytes(off, 64)); i >= 0 {
 			t.Fatalf("byte %d of the object at %#x is not zero", i, off)
 		}
 	}
-	if ta.descSpace < 8 || ta.top != top {
-		t.Fatalf("room for %d pages of descriptors, top %d, was %d: shows nothing", ta.descSpace, ta.top, top)
+	if ta.descSpace.Load() < 8 || ta.top.Load() != top {
+		t.Fatalf("room for %d pages of descriptors, top %d, was %d: shows nothing", ta.descSpace.Load(), ta.top.Load(), top)
 	}
 	wantClean(t, ta)
 }

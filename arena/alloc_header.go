@@ -20,14 +20,18 @@ const (
 	headChunks    = 56 // chunks that the chunk tables have room for, a power of two
 	headDescPages = 64 // descriptor pages in use
 	headDescSpace = 72 // descriptor pages that there is room for, a power of two
+	headCaches    = 80 // offset of the table of caches, 0: there is none yet; see cache.go
 
 	headSegments = 128                                    // [numTables][24]: offset of each segment, 0: none
-	headClasses  = headSegments + numTables*segmentStride // [80]: spans << 32 | base id of the empty span kept
+	headClasses  = headSegments + numTables*segmentStride // [80]: tight << 63 | spans << 32 | base id of the empty span kept
 	headIndexed  = headClasses + indexedStride*8          // [80]: bit g: index pages [64g, 64g+64) have a bit set
-	headEnd      = headIndexed + indexedStride*8
+	headCounts   = headIndexed + indexedStride*8          // [numCaches]: bytes, objects, see cache.go
+	headEnd      = headCounts + numCaches*countSize
 
-	allocMagic   = 0x5041454857_4f43 // "COWHEAP"
-	allocVersion = 1
+	allocMagic = 0x5041454857_4f43 // "COWHEAP"
+	// allocVersion is what new arenas have. Version 1 knew no caches; it becomes
+	// version 2 with the first.
+	allocVersion = 2
 
 	// maxArena is where 30 bits of page number end.
 	maxArena = 1 << 42
@@ -40,6 +44,7 @@ const (
 // The header and the rows of an index page fit into a page.
 const (
 	_ = uint(runPageSize - headEnd)
+	_ = uint(-(headCounts % 64)) // cache lines
 	_ = uint(indexedStride - numIndexed)
 	_ = uint(runPageSize - indexedStride*32)
 )
@@ -97,7 +102,7 @@ func segmentOff(t, k int) uint64 {
 //
 // Preconditions: i is below tableSize.
 func (al *allocator) tablePage(t int, i uint64) uint64 {
-	return al.segments[t][bits.Len64(i)] + i<<runPageShift
+	return al.segments[t][bits.Len64(i)].Load() + i<<runPageShift
 }
 
 // addSegments records that the new segments of the tables from t on lie one
@@ -110,7 +115,7 @@ func (al *allocator) addSegments(tables []int, off uint64, oldChunks, oldDescs, 
 		}
 		k := bits.Len64(old)
 		al.put64(segmentOff(t, k), off)
-		al.segments[t][k] = off - old<<runPageShift
+		al.segments[t][k].Store(off - old<<runPageShift)
 		off += (size - old) << runPageShift
 	}
 }
@@ -118,14 +123,16 @@ func (al *allocator) addSegments(tables []int, off uint64, oldChunks, oldDescs, 
 // reload takes over what the header says, after it was validated.
 func (al *allocator) reload() {
 	al.used.Store(al.load64(headHigh))
-	al.top = al.load64(headTop)
-	al.chunks = al.load64(headChunks)
-	al.descPages = al.load64(headDescPages)
-	al.descSpace = al.load64(headDescSpace)
+	al.top.Store(al.load64(headTop))
+	al.chunks.Store(al.load64(headChunks))
+	al.descPages.Store(al.load64(headDescPages))
+	al.descSpace.Store(al.load64(headDescSpace))
+	al.cacheTable.Store(al.load64(headCaches))
+	al.epoch.Add(1)
 	for t := range numTables {
 		for k := range maxSegments {
 			first, _ := segmentPages(k)
-			al.segments[t][k] = al.load64(segmentOff(t, k)) - first<<runPageShift
+			al.segments[t][k].Store(al.load64(segmentOff(t, k)) - first<<runPageShift)
 		}
 	}
 	al.cursors = [numIndexed]cursor{}
@@ -140,8 +147,8 @@ func (al *allocator) checkHeader(report func(off uint64, format string, args ...
 		report(headMagic, "magic is %#x, not %#x", magic, uint64(allocMagic))
 		return
 	}
-	if version := al.load64(headVersion); version != allocVersion {
-		report(headVersion, "layout version %d, this program knows %d", version, allocVersion)
+	if version := al.load64(headVersion); version == 0 || version > allocVersion {
+		report(headVersion, "layout version %d, this program knows those up to %d", version, allocVersion)
 		return
 	}
 	high, top := al.load64(headHigh), al.load64(headTop)
@@ -193,6 +200,18 @@ func (al *allocator) checkSegments(report func(off uint64, format string, args .
 				}
 			}
 			taken = append(taken, r)
+		}
+	}
+	off := al.load64(headCaches)
+	if off == 0 {
+		return
+	}
+	if off%runPageSize != 0 || off > high || high-off < cachePages<<runPageShift {
+		report(headCaches, "the table of caches at %#x is not inside the %#x bytes in use", off, high)
+	}
+	for page, other := off>>runPageShift, 0; other < len(taken); other++ {
+		if r := taken[other]; page < r.page+r.n && r.page < page+cachePages {
+			report(headCaches, "the table of caches at %#x lies over what word %#x names", off, r.at)
 		}
 	}
 }

@@ -27,8 +27,15 @@ type cursor struct {
 
 // classState returns the offset of the word that counts the spans of a class,
 // in its upper half, and names the empty span that is kept for reuse by the id
-// of its first descriptor, in its lower half; 0 is none.
+// of its first descriptor, in its lower half; 0 is none. Its highest bit says that
+// the class is tight: memory has run out, see reveal.
 func classState(c int) uint64 { return headClasses + uint64(c)*8 }
+
+const classTight = 1 << 63
+
+func spansOf(state uint64) uint64 { return state &^ classTight >> 32 }
+
+func (al *allocator) isTight(c int) bool { return al.word(classState(c)).Load()&classTight != 0 }
 
 // indexRow returns the offset of the four words of row x in index page i.
 func (al *allocator) indexRow(x int, i uint64) uint64 {
@@ -70,7 +77,7 @@ func (al *allocator) groupIndexed(x int, group uint64) bool {
 }
 
 // indexPages returns how many index pages are in use.
-func (al *allocator) indexPages() uint64 { return (al.descPages + 255) >> 8 }
+func (al *allocator) indexPages() uint64 { return (al.descPages.Load() + 255) >> 8 }
 
 // nextPage returns the lowest page of descriptors from page on that is set in
 // row x.
@@ -86,7 +93,7 @@ func (al *allocator) nextPage(x int, page uint64) (uint64, bool) {
 		for w := page >> 6 & 3; w < 4; w++ {
 			if set := al.load64(row+w*8) & mask; set != 0 {
 				found := i<<8 | w<<6 | uint64(bits.TrailingZeros64(set))
-				return found, found < al.descPages
+				return found, found < al.descPages.Load()
 			}
 			mask = ^uint64(0)
 		}
@@ -160,13 +167,21 @@ func (al *allocator) opened(c int, id uint32) {
 	}
 }
 
-// closed is called when descriptor id of class c, which had room, is dropped.
+// hasRoom reports whether the index knows of descriptor id.
+func (al *allocator) hasRoom(id uint32) bool {
+	page, slot := uint64(id>>8), uint64(id&0xff)
+	return al.load64(al.tablePage(tableDescs, page)+descHeadRoom+slot>>6*8)>>(slot&63)&1 != 0
+}
+
+// closed is called when descriptor id of class c is dropped, or claimed.
 func (al *allocator) closed(c int, id uint32) {
 	page, slot := uint64(id>>8), uint64(id&0xff)
 	room := al.tablePage(tableDescs, page) + descHeadRoom + slot>>6*8
-	al.put64(room, al.load64(room)&^(1<<(slot&63)))
-	if _, _, ok := al.roomIn(c, page, 0); !ok {
-		al.setIndexed(c, page, false)
+	if word := al.load64(room); word>>(slot&63)&1 != 0 {
+		al.put64(room, word&^(1<<(slot&63)))
+		if _, _, ok := al.roomIn(c, page, 0); !ok {
+			al.setIndexed(c, page, false)
+		}
 	}
 	if al.cursors[c].id == id {
 		al.cursors[c].desc = 0

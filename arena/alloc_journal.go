@@ -31,17 +31,21 @@ func (al *allocator) put32(off uint64, v uint32) {
 
 // attempt runs build, which takes memory. If it fails, everything is as before.
 // If the arena is full it is tried once more without the empty spans that are
-// kept for reuse.
+// kept for reuse, and without what caches have claimed, but for those that other
+// Updates are using at the moment.
 //
 // Preconditions: build writes metadata by put64 and put32 alone, until nothing
 // in it can fail any more.
 func (al *allocator) attempt(build func() error) error {
 	err := al.try(build)
-	if errors.Is(err, ErrFull) && al.keepsSpans() {
+	if errors.Is(err, ErrFull) && (al.keepsSpans() || al.cacheTable.Load() != 0) {
+		release := al.seizeCaches()
 		again := al.try(func() error {
+			al.releaseClaims()
 			al.releaseKept()
 			return build()
 		})
+		release()
 		if again == nil {
 			return nil
 		}
@@ -50,7 +54,7 @@ func (al *allocator) attempt(build func() error) error {
 }
 
 func (al *allocator) try(build func() error) error {
-	used, extent := al.used.Load(), al.extent
+	used, was := al.used.Load(), al.extents()
 	al.journal.recording = true
 	err := build()
 	al.journal.recording = false
@@ -60,7 +64,7 @@ func (al *allocator) try(build func() error) error {
 			al.store64(w.off, w.value)
 		}
 		al.used.Store(used)
-		al.extent = extent // segments beyond it are not looked at
+		al.setExtents(was) // segments beyond them are not looked at
 		al.cursors = [numIndexed]cursor{}
 	}
 	if cap(al.journal.old) > maxIdleJournal {

@@ -19,6 +19,8 @@ type modelAllocator struct {
 	freed []uint64
 	saved *modelSave
 	fill  byte
+	// caches that are used now
+	caches []int
 }
 
 type modelObject struct {
@@ -48,6 +50,14 @@ func (m *modelAllocator) size() uint64 {
 	).Draw(m.t, "size")
 }
 
+// by is the cache that the next operation goes by.
+func (m *modelAllocator) by() int { return rapid.SampledFrom(m.caches).Draw(m.t, "by") }
+
+// choose changes which caches are drawn from.
+func (m *modelAllocator) choose(t *rapid.T) {
+	m.caches = rapid.SampledFrom([][]int{{0}, {noCache}, {noCache, 0}, {0, 1, 2}, {noCache, 0, 5, numCaches - 1}}).Draw(t, "caches")
+}
+
 func (m *modelAllocator) alloc(t *rapid.T) {
 	m.t = t
 	size := m.size()
@@ -59,7 +69,8 @@ func (m *modelAllocator) alloc(t *rapid.T) {
 		if m.fill++; m.fill == 0 {
 			m.fill++
 		}
-		off, err := m.main.alloc(size, align)
+		by := m.by()
+		off, err := m.main.allocBy(by, size, align)
 		if errors.Is(err, ErrFull) {
 			if !m.main.equal(m.twin) {
 				t.Fatalf("alloc(%d, %d) was ErrFull, and changed something", size, align)
@@ -67,7 +78,7 @@ func (m *modelAllocator) alloc(t *rapid.T) {
 		} else if err != nil {
 			t.Fatalf("alloc(%d, %d): %v", size, align, err)
 		}
-		if off2, err2 := m.twin.alloc(size, align); off2 != off || !errors.Is(err2, err) {
+		if off2, err2 := m.twin.allocBy(by, size, align); off2 != off || !errors.Is(err2, err) {
 			t.Fatalf("alloc(%d, %d): %#x %v, and %#x %v in the twin", size, align, off, err, off2, err2)
 		}
 		if err != nil {
@@ -121,8 +132,9 @@ func (m *modelAllocator) checkFill(o modelObject) {
 func (m *modelAllocator) freeAt(i int) {
 	o := m.live[i]
 	m.checkFill(o)
+	by := m.by()
 	for _, ta := range []*testAllocator{m.main, m.twin} {
-		if err := ta.free(o.off); err != nil {
+		if err := ta.freeBy(by, o.off); err != nil {
 			m.t.Fatalf("free(%#x) of %d bytes: %v", o.off, o.size, err)
 		}
 	}
@@ -148,6 +160,44 @@ func (m *modelAllocator) freeAll(t *rapid.T) {
 	}
 }
 
+// extend makes an object longer, in place, or leaves it as it is.
+func (m *modelAllocator) extend(t *rapid.T) {
+	m.t = t
+	if len(m.live) == 0 {
+		return
+	}
+	o := &m.live[rapid.IntRange(0, len(m.live)-1).Draw(t, "which")]
+	for i := range m.live { // seldom one of the few that are runs
+		if m.live[i].size > maxSmall && o.size <= maxSmall {
+			o = &m.live[i]
+		}
+	}
+	m.checkFill(*o)
+	size := o.size + rapid.Uint64Range(1, 100<<10).Draw(t, "by")
+	before := m.main.image(t)
+	grown := m.main.extend(o.off, size)
+	if m.twin.extend(o.off, size) != grown {
+		t.Fatalf("extend(%#x, %d) is %v, and not in the twin", o.off, size, grown)
+	}
+	room, err := m.main.sizeOf(o.off)
+	if err != nil || grown && room < size || !grown && (room != o.size || !bytes.Equal(before, m.main.image(t))) {
+		t.Fatalf("extend(%#x, %d) from %d is %v: sizeOf is %d, %v", o.off, size, o.size, grown, room, err)
+	}
+	for _, ta := range []*testAllocator{m.main, m.twin} {
+		b := ta.mapping.Bytes(o.off, room)
+		if i := notZero(b[o.size:]); i >= 0 {
+			t.Fatalf("extend(%#x, %d): byte %d of what was added is not zero", o.off, size, i)
+		}
+		b[room-1] = o.fill
+	}
+	for _, other := range m.live {
+		if other.off != o.off && o.off < other.off+other.size && other.off < o.off+room {
+			t.Fatalf("extend(%#x, %d) lies over %d bytes at %#x", o.off, size, other.size, other.off)
+		}
+	}
+	o.size = room
+}
+
 // freeWrong frees what is not the beginning of an allocation.
 func (m *modelAllocator) freeWrong(t *rapid.T) {
 	m.t = t
@@ -168,7 +218,7 @@ func (m *modelAllocator) freeWrong(t *rapid.T) {
 	}
 	before := m.main.image(t)
 	var want *FreeError
-	if err := m.main.free(off); !errors.As(err, &want) || want.Off != off {
+	if err := m.main.freeBy(m.by(), off); !errors.As(err, &want) || want.Off != off {
 		t.Fatalf("free(%#x): %v", off, err)
 	}
 	if _, err := m.main.sizeOf(off); !errors.As(err, &want) || want.Off != off {
@@ -236,7 +286,7 @@ func (m *modelAllocator) check(t *rapid.T) {
 func TestAllocatorAgainstModel(t *testing.T) {
 	reserved(t, modelLimit).unmap() // skips where there is no memory to test on
 	rapid.Check(t, func(t *rapid.T) {
-		m := &modelAllocator{t: t, main: reserved(t, modelLimit), twin: reserved(t, modelLimit)}
+		m := &modelAllocator{t: t, caches: []int{0, noCache}, main: reserved(t, modelLimit), twin: reserved(t, modelLimit)}
 		defer func() {
 			m.main.unmap()
 			m.twin.unmap()
@@ -249,8 +299,10 @@ func TestAllocatorAgainstModel(t *testing.T) {
 			"allocMore": m.alloc,
 			"free":      m.free,
 			"freeAll":   m.freeAll,
+			"extend":    m.extend,
 			"freeWrong": m.freeWrong,
 			"move":      m.move,
+			"choose":    m.choose,
 			"setRoot":   m.setRoot,
 			"save":      m.save,
 			"rollback":  m.rollback,

@@ -4,7 +4,7 @@ package arena
 func (al *allocator) addSpan(c int) error {
 	return al.attempt(func() error {
 		state := al.load64(classState(c))
-		order := min(state>>32, numOrders-1)
+		order := min(spansOf(state), numOrders-1)
 		shape := &spanShapes[c][order]
 		page, fresh, err := al.takeRun(uint64(shape.pages))
 		if err != nil {
@@ -60,6 +60,9 @@ func (al *allocator) emptied(info descInfo, id uint32) {
 	c := info.class()
 	state := al.load64(classState(c))
 	kept := uint32(state)
+	if kept == base {
+		return
+	}
 	if kept == 0 || base < kept {
 		state = state&^0xffffffff | uint64(base)
 		al.put64(classState(c), state)
@@ -70,12 +73,21 @@ func (al *allocator) emptied(info descInfo, id uint32) {
 	}
 }
 
-// isEmpty reports whether a span has no object.
+// occupied is called when an object of the span of descriptor base is allocated,
+// or one of its descriptors claimed: it is not the one kept for reuse any more.
+func (al *allocator) occupied(c int, base uint32) {
+	if state := al.load64(classState(c)); uint32(state) == base {
+		al.put64(classState(c), state&^0xffffffff)
+	}
+}
+
+// isEmpty reports whether a span has no object, and no cache that may put one there.
 //
 // Preconditions: id is that of its first descriptor.
 func (al *allocator) isEmpty(id uint32, shape *spanShape) bool {
 	for part := range uint64(shape.descs) {
-		if al.load64(al.descOff(id)+part*descSize) != shape.emptyBits(part) {
+		desc := al.descOff(id) + part*descSize
+		if al.word(desc).Load() != shape.emptyBits(part) || descInfo(al.load64(desc+8)).claim() != 0 {
 			return false
 		}
 	}
@@ -97,7 +109,7 @@ func (al *allocator) releaseSpan(c int, id uint32) {
 	for p := range uint64(shape.pages) {
 		al.put32(al.pageEntry(info.page()+p), 0)
 	}
-	al.put64(classState(c), al.load64(classState(c))-1<<32)
+	al.put64(classState(c), (al.load64(classState(c))-1<<32)&^classTight)
 }
 
 // keepsSpans reports whether any class keeps an empty span.

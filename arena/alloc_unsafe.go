@@ -1,6 +1,9 @@
 package arena
 
-import "unsafe"
+import (
+	"sync/atomic"
+	"unsafe"
+)
 
 // memory is the arena's bytes as the allocator sees them.
 //
@@ -20,6 +23,11 @@ func (m memory) store64(off, v uint64) {
 	*(*uint64)(unsafe.Add(m.base, off)) = v
 }
 
+// word is a word that is read or changed without the allocator's lock.
+func (m memory) word(off uint64) *atomic.Uint64 {
+	return (*atomic.Uint64)(unsafe.Add(m.base, off))
+}
+
 func (m memory) load32(off uint64) uint32 {
 	return *(*uint32)(unsafe.Add(m.base, off))
 }
@@ -34,9 +42,14 @@ func (m memory) bytes(off, n uint64) []byte {
 //
 // Preconditions: base is aligned to a page and outside the Go heap.
 func newAllocator(base unsafe.Pointer, limit uint64, ensure func(high uint64) error) *allocator {
-	return &allocator{
+	al := &allocator{
 		memory: memory{base},
 		limit:  min(limit, maxArena) &^ (runPageSize - 1),
 		ensure: ensure,
 	}
+	for i := range al.caches {
+		c := &al.caches[i]
+		c.al, c.n, c.counts = al, i, headCounts+uint64(i)*countSize
+	}
+	return al
 }

@@ -50,6 +50,7 @@ type registry struct {
 	leaving []frozen       // closed, and to be given back by whoever holds mu
 	taken   uint64
 	rolled  rollbacks
+	trimmed trims
 	last    timing
 	worst   timing // the longest pause and the longest wait, each by itself
 	sum     struct {
@@ -177,6 +178,13 @@ func (a *Arena) Alloc(size, align uint64) (off uint64, err error) {
 		return 0, ErrClosed
 	}
 	return a.al.alloc(size, align)
+}
+
+// Extend makes the allocation at off at least size bytes long without moving it. What is added is
+// zero. It reports false, and has changed nothing, where that cannot be: only allocations of whole
+// pages, of more than 32 KiB, have neighbours that may be free, and the allocator's tables do not grow for it.
+func (a *Arena) Extend(off, size uint64) bool {
+	return !a.closed.Load() && a.al.extend(off, size)
 }
 
 // Free takes back what Alloc gave out. A *FreeError says what was wrong with

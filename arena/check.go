@@ -40,11 +40,13 @@ func (al *allocator) violations() []error {
 	c.checkDescPages()
 	c.checkClasses()
 	c.checkIndex()
-	if got := al.load64(headBytes); got != c.bytes {
-		c.report(headBytes, "counts %d bytes in use, there are %d", got, c.bytes)
+	c.checkCaches()
+	bytes, objects := al.counted()
+	if bytes != c.bytes {
+		c.report(headBytes, "with the caches counts %d bytes in use, there are %d", bytes, c.bytes)
 	}
-	if got := al.load64(headObjects); got != c.objects {
-		c.report(headObjects, "counts %d objects, there are %d", got, c.objects)
+	if objects != c.objects {
+		c.report(headObjects, "with the caches counts %d objects, there are %d", objects, c.objects)
 	}
 	if c.n > len(c.errs) {
 		c.errs = append(c.errs, fmt.Errorf("%w: and %d more", ErrCorrupt, c.n-len(c.errs)))
@@ -72,10 +74,11 @@ func (c *checker) report(off uint64, format string, args ...any) {
 func (c *checker) checkCopies() {
 	for _, w := range []struct{ off, copy uint64 }{
 		{headHigh, c.used.Load()},
-		{headTop, c.top},
-		{headChunks, c.chunks},
-		{headDescPages, c.descPages},
-		{headDescSpace, c.descSpace},
+		{headTop, c.top.Load()},
+		{headChunks, c.chunks.Load()},
+		{headDescPages, c.descPages.Load()},
+		{headDescSpace, c.descSpace.Load()},
+		{headCaches, c.cacheTable.Load()},
 	} {
 		if got := c.load64(w.off); got != w.copy {
 			c.report(w.off, "is %#x, was %#x when the allocator wrote it", got, w.copy)
@@ -84,7 +87,7 @@ func (c *checker) checkCopies() {
 	for t := range numTables {
 		for k := range maxSegments {
 			first, _ := segmentPages(k)
-			if first >= tableSize(t, c.chunks, c.descSpace) {
+			if first >= tableSize(t, c.chunks.Load(), c.descSpace.Load()) {
 				break
 			}
 			if got := c.load64(segmentOff(t, k)); got != c.tablePage(t, first) {
@@ -96,22 +99,22 @@ func (c *checker) checkCopies() {
 
 // checkUnused expects zeros where something may be written later.
 func (c *checker) checkUnused() {
-	c.expectZero(headDescSpace+8, headSegments)
+	c.expectZero(headCaches+8, headSegments)
 	c.expectZero(headEnd, runPageSize)
-	for page := c.descPages; page < c.descSpace; page++ {
+	for page := c.descPages.Load(); page < c.descSpace.Load(); page++ {
 		off := c.tablePage(tableDescs, page)
 		c.expectZero(off, off+runPageSize)
 	}
-	for i := range tableSize(tableIndex, c.chunks, c.descSpace) {
+	for i := range tableSize(tableIndex, c.chunks.Load(), c.descSpace.Load()) {
 		c.expectZero(c.indexRow(indexedStride, i), c.tablePage(tableIndex, i)+runPageSize)
 	}
-	for i := range tableSize(tableFreeRuns, c.chunks, c.descSpace) {
+	for i := range tableSize(tableFreeRuns, c.chunks.Load(), c.descSpace.Load()) {
 		off := c.tablePage(tableFreeRuns, i)
 		c.expectZero(off+runsWhole+8, off+runPageSize)
 	}
-	if c.chunks < 32 {
+	if c.chunks.Load() < 32 {
 		bits := c.tablePage(tablePageBits, 0)
-		c.expectZero(bits+c.chunks*chunkPages/8, bits+runPageSize)
+		c.expectZero(bits+c.chunks.Load()*chunkPages/8, bits+runPageSize)
 	}
 }
 
@@ -125,7 +128,7 @@ func (c *checker) expectZero(from, to uint64) {
 
 // checkDescPages goes through all descriptors.
 func (c *checker) checkDescPages() {
-	for page := range c.descPages {
+	for page := range c.descPages.Load() {
 		head := c.tablePage(tableDescs, page)
 		const own = 1<<descHeadSlots - 1
 		if room, taken := c.load64(head+descHeadRoom), c.load64(head+descHeadTaken); room&own != 0 || taken&own != own {
@@ -148,18 +151,16 @@ func (c *checker) checkDesc(id uint32, head, slot uint64) {
 		return
 	}
 	class := info.class()
-	if uint(class) >= numClasses || info>>56 != 0 {
+	if uint(class) >= numClasses {
 		c.report(at+8, "descriptor %#x is of no class: %#x", id, uint64(info))
 		return
 	}
 	shape := info.shape()
-	if info.part() >= uint64(shape.descs) || info.page()+uint64(shape.pages) > c.top {
+	if info.part() >= uint64(shape.descs) || info.page()+uint64(shape.pages) > c.top.Load() {
 		c.report(at+8, "descriptor %#x is part %d of a span of class %d from page %d on: %d parts, %d pages", id, info.part(), class, info.page(), shape.descs, shape.pages)
 		return
 	}
-	if room := taken != ^uint64(0); bit(descHeadRoom) != room {
-		c.report(head+descHeadRoom+slot>>6*8, "descriptor %#x: room is %v, marked %v", id, room, bit(descHeadRoom))
-	}
+	c.checkRoom(id, head+descHeadRoom+slot>>6*8, taken, info, bit(descHeadRoom))
 	padding := shape.emptyBits(info.part())
 	if taken&padding != padding {
 		c.report(at, "descriptor %#x offers objects beyond the end of its span", id)
@@ -182,6 +183,25 @@ func (c *checker) checkDesc(id uint32, head, slot uint64) {
 	}
 }
 
+// checkRoom compares the mark of a descriptor in the index with its places.
+func (c *checker) checkRoom(id uint32, at, taken uint64, info descInfo, marked bool) {
+	room := bits.OnesCount64(^taken)
+	switch {
+	case marked && info.claim() != 0:
+		c.report(at, "descriptor %#x is in the index, but claimed by cache %d", id, info.claim()-1)
+	case marked && room == 0:
+		c.report(at, "descriptor %#x is in the index, but has no room", id)
+	case !marked && info.claim() == 0 && (room >= info.reopensAt() || room > 0 && c.isTight(info.class())):
+		c.report(at, "descriptor %#x has room for %d, but is not in the index", id, room)
+	}
+	if info.home() > numCaches {
+		c.report(c.descOff(id)+8, "descriptor %#x was claimed by cache %d last, there is none", id, info.home()-1)
+	}
+	if n := info.claim(); n != 0 && (n > numCaches || c.cacheTable.Load() == 0 || c.load32(claimAt(c.cacheTable.Load()+(n-1)*cacheSize, info.class())) != id) {
+		c.report(c.descOff(id)+8, "descriptor %#x says that cache %d has claimed it, which knows nothing of it", id, n-1)
+	}
+}
+
 // checkSpan looks at a span from its first descriptor.
 func (c *checker) checkSpan(id uint32, at uint64, info descInfo) {
 	shape := info.shape()
@@ -197,7 +217,7 @@ func (c *checker) checkSpan(id uint32, at uint64, info descInfo) {
 			return
 		}
 		other := descInfo(c.load64(at + uint64(part)*descSize + 8))
-		if other.withStale(0) != info.withPart(uint64(part)).withStale(0) {
+		if other.fixed() != info.withPart(uint64(part)).fixed() {
 			c.report(at+uint64(part)*descSize+8, "descriptor %#x is %#x, not part %d of the span of %#x", id+part, uint64(other), part, id)
 		}
 	}
@@ -210,8 +230,8 @@ func (c *checker) checkSpan(id uint32, at uint64, info descInfo) {
 func (c *checker) checkClasses() {
 	for class := range numClasses {
 		state := c.load64(classState(class))
-		if state>>32 != c.spans[class] {
-			c.report(classState(class), "counts %d spans of class %d, there are %d", state>>32, class, c.spans[class])
+		if spansOf(state) != c.spans[class] {
+			c.report(classState(class), "counts %d spans of class %d, there are %d", spansOf(state), class, c.spans[class])
 		}
 		kept := uint32(state)
 		if kept == 0 {

@@ -3,9 +3,9 @@ package arena
 // checkIndex compares the index, page by page, with the descriptors.
 func (c *checker) checkIndex() {
 	var groups [indexedStride]uint64
-	for i := range tableSize(tableIndex, c.chunks, c.descSpace) {
+	for i := range tableSize(tableIndex, c.chunks.Load(), c.descSpace.Load()) {
 		var rows [indexedStride][4]uint64
-		for page := i << 8; page < min((i+1)<<8, c.descPages); page++ {
+		for page := i << 8; page < min((i+1)<<8, c.descPages.Load()); page++ {
 			c.indexDescPage(page, &rows)
 		}
 		for x := range indexedStride {

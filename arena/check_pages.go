@@ -5,8 +5,8 @@ package arena
 func (c *checker) checkPages() {
 	metadata := c.metadataPages()
 	run := uint64(0) // pages left of the large allocation that we are in
-	for page := range c.chunks * chunkPages {
-		if page >= c.top {
+	for page := range c.chunks.Load() * chunkPages {
+		if page >= c.top.Load() {
 			c.checkUntouched(page)
 			continue
 		}
@@ -38,8 +38,13 @@ func (c *checker) checkPages() {
 // metadataPages returns the pages of the header and the tables.
 func (c *checker) metadataPages() map[uint64]bool {
 	pages := map[uint64]bool{0: true}
+	if first := c.cacheTable.Load() >> runPageShift; first != 0 {
+		for page := first; page < first+cachePages; page++ {
+			pages[page] = true
+		}
+	}
 	for t := range numTables {
-		for i := range tableSize(t, c.chunks, c.descSpace) {
+		for i := range tableSize(t, c.chunks.Load(), c.descSpace.Load()) {
 			pages[c.tablePage(t, i)>>runPageShift] = true
 		}
 	}
@@ -49,13 +54,13 @@ func (c *checker) metadataPages() map[uint64]bool {
 // checkUntouched expects that nothing was ever written about a page.
 func (c *checker) checkUntouched(page uint64) {
 	if entry := c.load32(c.pageEntry(page)); entry != 0 || c.isTaken(page) {
-		c.report(c.pageEntry(page), "page %d is beyond the top %d: entry %#x, taken %v", page, c.top, entry, c.isTaken(page))
+		c.report(c.pageEntry(page), "page %d is beyond the top %d: entry %#x, taken %v", page, c.top.Load(), entry, c.isTaken(page))
 	}
 }
 
 // checkRun returns how many pages of a large allocation come after its first.
 func (c *checker) checkRun(page, n uint64) uint64 {
-	if n == 0 || n > c.top-page || (page+n)<<runPageShift > c.used.Load() {
+	if n == 0 || n > c.top.Load()-page || (page+n)<<runPageShift > c.used.Load() {
 		c.report(c.pageEntry(page), "a large allocation of %d pages at page %d", n, page)
 		return 0
 	}
@@ -75,11 +80,11 @@ func (c *checker) checkSpanEntry(page uint64, id uint32) {
 
 // checkSummaries compares the table of free runs with the bitmaps.
 func (c *checker) checkSummaries() {
-	for i := range tableSize(tableFreeRuns, c.chunks, c.descSpace) {
+	for i := range tableSize(tableFreeRuns, c.chunks.Load(), c.descSpace.Load()) {
 		table := c.tablePage(tableFreeRuns, i)
 		for n := range uint64(256) {
 			var want freeRuns
-			if chunk := i*256 + n; chunk < c.chunks {
+			if chunk := i*256 + n; chunk < c.chunks.Load() {
 				want = c.chunkRuns(chunk)
 			}
 			c.expectRuns(table+n*8, want)

@@ -88,7 +88,7 @@ func TestCheckFindsEveryFlippedBit(t *testing.T) {
 
 // isDescPage reports whether a page is in the table of descriptors.
 func (ta *testAllocator) isDescPage(page uint64) bool {
-	for i := range ta.descPages {
+	for i := range ta.descPages.Load() {
 		if ta.tablePage(tableDescs, i)>>runPageShift == page {
 			return true
 		}

@@ -20,12 +20,12 @@ const (
 //
 // Preconditions: page < chunks*chunkPages.
 func (al *allocator) pageEntry(page uint64) uint64 {
-	return al.segments[tablePageMap][bits.Len64(page>>10)] + page*4
+	return al.segments[tablePageMap][bits.Len64(page>>10)].Load() + page*4
 }
 
 // pageBits returns the offset of the word with a page's bit.
 func (al *allocator) pageBits(page uint64) uint64 {
-	return al.segments[tablePageBits][bits.Len64(page>>15)] + page>>6*8
+	return al.segments[tablePageBits][bits.Len64(page>>15)].Load() + page>>6*8
 }
 
 // isTaken reports whether a page is part of a span, a run or metadata.
@@ -41,14 +41,14 @@ func (al *allocator) takeRun(n uint64) (page, fresh uint64, err error) {
 		if n > al.limit>>runPageShift || page > al.limit>>runPageShift-n {
 			return 0, 0, ErrFull
 		}
-		if page+n <= al.chunks*chunkPages {
+		if page+n <= al.chunks.Load()*chunkPages {
 			break
 		}
 		if err := al.growChunks(); err != nil {
 			return 0, 0, err
 		}
 	}
-	fresh = al.top
+	fresh = al.top.Load()
 	if !al.markRun(page, n) {
 		return 0, 0, corruptAt(al.pageBits(page), "%d pages from %d on are not free as the summaries say", n, page)
 	}
@@ -60,9 +60,9 @@ func (al *allocator) markRun(page, n uint64) bool {
 	if !al.flipRun(page, n, false) {
 		return false
 	}
-	if page+n > al.top {
-		al.top = page + n
-		al.put64(headTop, al.top)
+	if page+n > al.top.Load() {
+		al.top.Store(page + n)
+		al.put64(headTop, al.top.Load())
 	}
 	return true
 }
@@ -102,7 +102,7 @@ func bitsOf(p, end uint64) uint64 {
 // growChunks doubles the room in the chunk tables. The new segments lie at the
 // top, where memory is fresh, and describe themselves.
 func (al *allocator) growChunks() error {
-	chunks := al.chunks
+	chunks := al.chunks.Load()
 	if chunks == maxChunks {
 		return ErrFull
 	}
@@ -111,15 +111,15 @@ func (al *allocator) growChunks() error {
 	for _, t := range tables {
 		n += tableSize(t, chunks*2, 0) - tableSize(t, chunks, 0)
 	}
-	page := al.top
+	page := al.top.Load()
 	al.put64(headTop, page+n)
-	al.top = page + n
+	al.top.Store(page + n)
 	if err := al.raise((page + n) << runPageShift); err != nil {
 		return err
 	}
 	al.addSegments(tables, page<<runPageShift, chunks, 0, chunks*2, 0)
 	al.put64(headChunks, chunks*2)
-	al.chunks = chunks * 2
+	al.chunks.Store(chunks * 2)
 	if !al.markRun(page, n) {
 		return corruptAt(al.pageBits(page), "pages from the top on are not free")
 	}

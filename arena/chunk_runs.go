@@ -32,7 +32,7 @@ func (f freeRuns) end(all uint64) uint64   { return all - uint64(f)>>42&(1<<21-1
 // the tables have no room for yet count as free.
 func (al *allocator) findRun(n uint64) uint64 {
 	f := runFinder{al: al, n: n}
-	for i := uint64(0); i < (al.chunks+255)/256 && !f.found; i++ {
+	for i := uint64(0); i < (al.chunks.Load()+255)/256 && !f.found; i++ {
 		f.scanTable(i)
 	}
 	return f.page - f.run
@@ -79,7 +79,7 @@ func (f *runFinder) scanTable(i uint64) {
 		}
 		for c := g * 64; c < (g+1)*64 && !f.found; c++ {
 			chunk := i*256 + c
-			if chunk >= f.al.chunks {
+			if chunk >= f.al.chunks.Load() {
 				f.enter(0, chunkPages) // free, whatever a stray write left there
 			} else if f.enter(f.al.load64(table+c*8), chunkPages) {
 				f.scanChunk(chunk)

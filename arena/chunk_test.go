@@ -26,12 +26,12 @@ func TestFindRunIsTheLowestFit(t *testing.T) {
 	ta := newTestAllocator(t, 2*pages<<runPageShift)
 	ta.mu.Lock()
 	defer ta.mu.Unlock()
-	for ta.chunks*chunkPages < pages {
+	for ta.chunks.Load()*chunkPages < pages {
 		if err := ta.growChunks(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	total := ta.chunks * chunkPages
+	total := ta.chunks.Load() * chunkPages
 	taken := make([]bool, total)
 	for page := range total {
 		taken[page] = ta.isTaken(page)

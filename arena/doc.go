@@ -32,9 +32,10 @@
 //  4. Freeing what is not allocated is an error and changes nothing.
 //  5. Bytes from High on are zero.
 //
-// Who may run concurrently: Alloc, Free, SizeOf and reading or writing allocated
+// Who may run concurrently: Alloc, Free, SizeOf, Extend, Caches of different leases, and reading or writing allocated
 // bytes, by any number of goroutines, also while snapshots are read, forked and closed.
-// Snapshot holds writers off by Options.Hold, or the caller sees to it. All
+// Snapshot holds writers off by Options.Hold, or the caller sees to it; so do Rollback, Trim
+// and Check. All
 // methods of Snapshot may be called from any goroutine at any time. Close of an
 // Arena comes after the last use of its memory; forks may outlive it.
 package arena

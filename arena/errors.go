@@ -23,6 +23,9 @@ var (
 	ErrOverrun = errors.New("snapshot overrun: raise MaxPreserved or close snapshots sooner")
 	// ErrForeign: the snapshot is one of another arena.
 	ErrForeign = errors.New("a snapshot of another heap")
+	// ErrIncomplete: a lazy restore or a fork has not ended yet, or a snapshot from before its
+	// end is still open.
+	ErrIncomplete = errors.New("not all of the memory is in: complete the lazy restore or the fork, and close snapshots taken before its end")
 	// ErrConcurrentWrite: somebody wrote while the snapshot was taken, outside
 	// the gate that holds writers off. The snapshot was discarded.
 	ErrConcurrentWrite = errors.New("write outside the gate while a snapshot was taken")

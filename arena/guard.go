@@ -98,6 +98,13 @@ type guard interface {
 	// open but for those that forks hold. It answers how many pages it put back;
 	// an error has changed nothing.
 	rollback(f frozen, high uint64) (pages uint64, err error)
+	// trims is nil, or why nothing can be given back to the system now. It ends a lazy restore
+	// or a fork whose pages are all in.
+	trims(hold hold) error
+	// trim gives the memory of free pages back, as far as no open snapshot needs it, and what it
+	// keeps for itself without need, and answers how many bytes of the pages there were. The
+	// pages read as zero then, and count as written. Nobody reads or writes, but for readers of snapshots.
+	trim(runs []pageRun) (bytes uint64, err error)
 	stats(s *Stats)
 	// quiesce ends what works in the background; mu is not held.
 	quiesce()

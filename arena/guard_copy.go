@@ -127,11 +127,11 @@ func (g *copyGuard) stats(s *Stats) {
 func (g *copyGuard) quiesce() {}
 
 func (g *copyGuard) close() error {
-	return g.trim(0)
+	return g.keepSpares(0)
 }
 
-// trim leaves n spares.
-func (g *copyGuard) trim(n int) error {
+// keepSpares leaves n spares.
+func (g *copyGuard) keepSpares(n int) error {
 	var errs []error
 	for len(g.spares) > n {
 		errs = append(errs, g.spares[0].Unmap())
@@ -170,5 +170,5 @@ func (c *copied) close() error {
 	if limit := uint64(g.a.opts.MaxPreserved); limit != 0 {
 		keep = min(keep, max(1, int((limit-min(limit, g.bytes.Load()))/c.mem.Size())))
 	}
-	return g.trim(keep)
+	return g.keepSpares(keep)
 }

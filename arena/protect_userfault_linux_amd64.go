@@ -14,8 +14,8 @@ type uffdProtector struct {
 	// Before Linux 6.4 (no WP_UNPOPULATED) protection passes over what was never
 	// touched, and a first write there goes unnoticed. So everything is populated, for
 	// reading, before it is protected: page tables then lead to the page of zeros.
-	// Once is enough, because only a rollback gives memory back to the system, and says so
-	// (userfault.empty).
+	// Once is enough, because a rollback that gives memory back to the system says so
+	// (userfault.empty), and Trim populates again what it gave back.
 	unpopulated bool // the kernel protects it by itself
 }
 

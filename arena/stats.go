@@ -44,6 +44,9 @@ type Stats struct {
 	RolledBack                  int64         // pages that these put back
 	LastRollback, WorstRollback time.Duration // nobody was let in
 
+	Trims   int64
+	Trimmed int64 // bytes that these gave back to the system
+
 	// A lazy restore or a fork: pages that are in, and all of them. The same
 	// when it is finished, both 0 where there was none.
 	RestoredPages, RestorePages int64
@@ -88,6 +91,7 @@ func (a *Arena) Stats() Stats {
 		}
 	}
 	s.Rollbacks, s.RolledBack = int64(a.rolled.count), int64(a.rolled.pages)
+	s.Trims, s.Trimmed = int64(a.trimmed.count), int64(a.trimmed.bytes)
 	s.LastRollback, s.WorstRollback = a.rolled.last, a.rolled.worst
 	a.guard.stats(&s)
 	return s

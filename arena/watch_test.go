@@ -395,3 +395,47 @@ func TestWatchWithoutTrackKnowsAsLongAsSnapshotsTouch(t *testing.T) {
 		}
 	})
 }
+
+// TestWatchKnowsWhatATrimTookAway: free memory differs, too, and a checkpoint has all of it.
+func TestWatchKnowsWhatATrimTookAway(t *testing.T) {
+	for _, g := range guards(t) {
+		if g == GuardCopy {
+			continue
+		}
+		t.Run(g.String(), func(t *testing.T) {
+			a := newArena(t, Options{Guard: g, Track: true, MaxSize: 64 << 20})
+			const size = 4 << 20
+			off, err := a.Alloc(size, pageSize)
+			if err != nil {
+				t.Fatal(err)
+			}
+			fillWith(a.mem.Bytes(off, size), 9)
+			s := snapshot(t, a)
+			w, err := s.Watch()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer w.Close()
+			before := content(t, s)
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if err := a.Free(off); err != nil {
+				t.Fatal(err)
+			}
+			trim(t, a)
+			s = snapshot(t, a)
+			changed, ok := w.Changed(s)
+			if !ok {
+				t.Skip("what was written is not known")
+			}
+			after := content(t, s)
+			for off, n := range changed {
+				copy(before[off:off+n], after[off:off+n])
+			}
+			if !bytes.Equal(before, after) {
+				t.Error("pages differ that are not said to")
+			}
+		})
+	}
+}

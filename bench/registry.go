@@ -10,6 +10,7 @@ func cases() []*Case {
 		framesCase(),
 		rollbackCase(),
 		forkCase(),
+		allocCase(),
 		checkpointCase(),
 		checkpointTaxCase(),
 		restoreCase(),

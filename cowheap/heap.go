@@ -174,22 +174,22 @@ func (h *Heap) Rollback(s *Snapshot) error {
 }
 
 // Check yields every violated invariant of the allocator and of the directory
-// of roots, with its place in the arena. A healthy heap yields nothing.
+// of roots, with its place in the arena. A healthy heap yields nothing. It waits
+// for the Updates that run, and holds new ones off while it walks.
 func (h *Heap) Check() iter.Seq[error] {
 	return func(yield func(error) bool) {
 		var errs []error
-		err := h.View(func(m *Mem) error {
-			for err := range h.a.Check() {
-				errs = append(errs, err)
-			}
-			for err := range h.sp.checkRoots() {
-				errs = append(errs, err)
-			}
-			return nil
-		})
-		if err != nil {
+		if _, err := h.sp.gate.close(gateNoUpdates); err != nil {
+			yield(err)
+			return
+		}
+		for err := range h.a.Check() {
 			errs = append(errs, err)
 		}
+		for err := range h.sp.checkRoots() {
+			errs = append(errs, err)
+		}
+		h.sp.gate.open()
 		for _, err := range errs {
 			if !yield(err) {
 				return

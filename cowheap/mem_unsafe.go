@@ -3,6 +3,8 @@ package cowheap
 import (
 	"fmt"
 	"unsafe"
+
+	"github.com/cowheap/cowheap/arena"
 )
 
 // Mem is the way to a heap's memory from inside Update or View, and valid until
@@ -21,9 +23,10 @@ type Mem struct {
 	view  bool // inside View: nothing may be changed
 	gone  bool // the function has returned; set with the invariants tag only
 
-	pinned []func() // what PrepareWrite has pinned, to be undone on leaving
+	pinned []func()     // what PrepareWrite has pinned, to be undone on leaving
+	cache  *arena.Cache // leased by the first Alloc or Free, until leaving; nil: none
 
-	_ [46]byte // up to two cache lines: the neighbours belong to other processors
+	_ [38]byte // up to two cache lines: the neighbours belong to other processors
 }
 
 // at is the address of offset off.
@@ -61,14 +64,48 @@ func (m *Mem) alloc(size, align uint64) (off uint64, err error) {
 	if m.view {
 		return 0, ErrReadOnly
 	}
-	return m.space.arena.Alloc(size, align)
+	if m.cache == nil && !m.lease() {
+		return m.space.arena.Alloc(size, align)
+	}
+	return m.cache.Alloc(size, align)
+}
+
+// extend makes the allocation at off at least size bytes long where it is, if it can.
+func (m *Mem) extend(off, size uint64) bool {
+	return off != 0 && m.space.leaser != nil && m.space.leaser.Extend(off, size)
+}
+
+// free frees what was allocated at off.
+//
+// Preconditions: m comes from an Update.
+func (m *Mem) free(off uint64) error {
+	if m.cache == nil && !m.lease() {
+		return m.space.arena.Free(off)
+	}
+	return m.cache.Free(off)
+}
+
+// lease gets m a cache of the allocator: by its slot, so that one Update at a time
+// always has the same one.
+func (m *Mem) lease() bool {
+	if m.space.leaser == nil || m.slot == spillSlot {
+		return false
+	}
+	m.cache = m.space.leaser.Lease(m.slot)
+	return m.cache != nil
+}
+
+// unlease gives the cache back.
+func (m *Mem) unlease() {
+	m.cache.Release()
+	m.cache = nil
 }
 
 // release frees what a container or a root holds. That fails only if somebody
 // freed it behind the container's back or wrote over it, and then every further
 // step makes it worse.
 func (m *Mem) release(off uint64) {
-	if err := m.space.arena.Free(off); err != nil {
+	if err := m.free(off); err != nil {
 		panic(fmt.Sprintf("cowheap: memory of a container is damaged, or was freed through a stale Ref: %v", err))
 	}
 }

@@ -79,6 +79,7 @@ func TestHeapModel(t *testing.T) {
 				"go on from a restored stream": hm.move,
 				"roll back":                    hm.rollBack,
 				"roll back again":              hm.rollBack,
+				"trim":                         hm.trim,
 				"fork":                         hm.fork,
 				"go on in another":             hm.swap,
 				"close another":                hm.closeAnother,

@@ -80,5 +80,5 @@ func Free[T any](m *Mem, r Ref[T]) error {
 		}
 		m.freeOwned(ti, m.at(r.off))
 	}
-	return m.space.arena.Free(r.off)
+	return m.free(r.off)
 }

@@ -4,6 +4,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"unsafe"
+
+	"github.com/cowheap/cowheap/arena"
 )
 
 // backing is what the typed layer stands on: an arena, or in tests something
@@ -23,11 +25,12 @@ type backing interface {
 // space is a heap's memory as typed data: what all Mems of the heap share. Call
 // format or attach before anything else.
 type space struct {
-	arena backing
-	base  unsafe.Pointer
-	size  uint64 // bytes of address space from base on
-	gate  *gate
-	mems  []Mem // by slot
+	arena  backing
+	leaser *arena.Arena // arena, if it is one: then Mems have caches of the allocator
+	base   unsafe.Pointer
+	size   uint64 // bytes of address space from base on
+	gate   *gate
+	mems   []Mem // by slot
 	secrets
 
 	pinMu  sync.Mutex // guards Mem.pinned
@@ -42,9 +45,10 @@ type space struct {
 	known atomic.Pointer[map[rootKey]uint64]
 }
 
-// newSpace makes a space of the size bytes of address space that arena manages.
-func newSpace(arena backing, size uint64) *space {
-	s := &space{arena: arena, base: arena.Base(), size: size, gate: newGate()}
+// newSpace makes a space of the size bytes of address space that memory manages.
+func newSpace(memory backing, size uint64) *space {
+	s := &space{arena: memory, base: memory.Base(), size: size, gate: newGate()}
+	s.leaser, _ = memory.(*arena.Arena)
 	s.mems = make([]Mem, s.gate.slots())
 	for i := range s.mems {
 		s.mems[i] = s.newMem(i)
@@ -107,6 +111,9 @@ func (s *space) leave(m *Mem) {
 	}
 	if m.pinned != nil {
 		m.unpin()
+	}
+	if m.cache != nil {
+		m.unlease()
 	}
 	s.gate.leave(m.slot)
 }

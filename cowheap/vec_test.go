@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/cowheap/cowheap/arena"
 )
 
 // vecModel drives a Vec beside a slice.
@@ -194,4 +196,50 @@ func TestVecTooLargeIsFull(t *testing.T) {
 			t.Errorf("%v with %d elements, want ErrFull with none", err, v.Len())
 		}
 	})
+}
+
+// TestLargeVecGrowsInPlace: with nothing behind it, a large Vec is not copied each time.
+func TestLargeVecGrowsInPlace(t *testing.T) {
+	h, err := New(&Options{Guard: arena.GuardCopy, MaxSize: 256 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	if err := h.Update(func(m *Mem) error {
+		r, err := Alloc[Vec[[1000]byte]](m)
+		if err != nil {
+			return err
+		}
+		// The allocator's tables grow now, and not at the end of the Vec.
+		off, err := m.alloc(128<<20, 16)
+		if err != nil {
+			return err
+		}
+		m.release(off)
+		v, moves := r.Ptr(m), 0
+		for i := range 20_000 {
+			old := v.off
+			if err := v.Append(m, [1000]byte{1, byte(i), 999: 2}); err != nil {
+				return err
+			}
+			if old != 0 && old != v.off && i > 1000 {
+				moves++
+			}
+		}
+		if moves != 0 {
+			t.Errorf("a Vec of more than a mebibyte was copied %d times", moves)
+		}
+		for i, e := range v.Slice(m) {
+			if e[1] != byte(i) || e[0] != 1 || e[999] != 2 {
+				t.Fatalf("element %d is damaged", i)
+			}
+		}
+		v.Clear(m)
+		return Free(m, r)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for err := range h.Check() {
+		t.Error(err)
+	}
 }

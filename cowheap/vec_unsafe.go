@@ -98,18 +98,21 @@ func (v *vecHeader) append(m *Mem, ti *typeInfo, elems unsafe.Pointer, n uint64)
 		return nil
 	}
 	old := v.off
-	moved := v.room-v.n < n
-	if moved {
+	moved := false
+	if v.room-v.n < n {
 		room := max(v.n+n, grownRoom(v.n))
-		off, err := m.alloc(room*ti.size, ti.align)
-		if err != nil {
-			return err
+		if !m.extend(old, room*ti.size) {
+			off, err := m.alloc(room*ti.size, ti.align)
+			if err != nil {
+				return err
+			}
+			copy(m.bytes(off, v.n*ti.size), m.bytes(old, v.n*ti.size))
+			v.off, moved = off, true
 		}
-		if size, err := m.space.arena.SizeOf(off); err == nil {
+		if size, err := m.space.arena.SizeOf(v.off); err == nil {
 			room = size / ti.size // what the size class gives on top
 		}
-		copy(m.bytes(off, v.n*ti.size), m.bytes(old, v.n*ti.size))
-		v.off, v.room = off, room
+		v.room = room
 	}
 	at := m.at(v.off + v.n*ti.size)
 	copy(unsafe.Slice((*byte)(at), n*ti.size), unsafe.Slice((*byte)(elems), n*ti.size))
