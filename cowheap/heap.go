@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"math/rand/v2"
 	"sync"
 
@@ -169,31 +168,6 @@ func (h *Heap) Rollback(s *Snapshot) error {
 		}, nil
 	})
 	return errors.Join(err, attached)
-}
-
-// Check yields every violated invariant of the allocator and of the directory
-// of roots, with its place in the arena. A healthy heap yields nothing.
-func (h *Heap) Check() iter.Seq[error] {
-	return func(yield func(error) bool) {
-		var errs []error
-		err := h.View(func(m *Mem) error {
-			for err := range h.a.Check() {
-				errs = append(errs, err)
-			}
-			for err := range h.sp.checkRoots() {
-				errs = append(errs, err)
-			}
-			return nil
-		})
-		if err != nil {
-			errs = append(errs, err)
-		}
-		for _, err := range errs {
-			if !yield(err) {
-				return
-			}
-		}
-	}
 }
 
 // Close waits for the Updates and Views that run, closes the heap's snapshots (a
