@@ -49,6 +49,9 @@ func (e *InvariantError) Unwrap() error { return ErrCorrupt }
 func (h *Heap) Check() iter.Seq[error] {
 	return func(yield func(error) bool) {
 		if _, err := h.sp.gate.close(gateNoUpdates); err != nil {
+			if errors.Is(err, ErrNested) {
+				err = h.sp.nested()
+			}
 			yield(err)
 			return
 		}

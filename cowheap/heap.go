@@ -129,7 +129,7 @@ func (h *Heap) Origin() (info checkpoint.Info, skipped []error) { return h.origi
 // of that kind it does nothing. Options.Progress is told.
 func (h *Heap) Populate(ctx context.Context) error {
 	if h.sp.gate.holdsCaller() {
-		return ErrNested
+		return h.sp.nested()
 	}
 	if h.lazy == nil {
 		return nil
@@ -147,7 +147,7 @@ func (h *Heap) Populate(ctx context.Context) error {
 // ErrNested, ErrForeign, ErrClosed, ErrOverrun; nothing has changed then.
 func (h *Heap) Rollback(s *Snapshot) error {
 	if h.sp.gate.holdsCaller() {
-		return ErrNested
+		return h.sp.nested()
 	}
 	if s.h != h {
 		return ErrForeign
@@ -176,7 +176,7 @@ func (h *Heap) Rollback(s *Snapshot) error {
 // afterwards.
 func (h *Heap) Close() error {
 	if h.sp.gate.holdsCaller() {
-		return ErrNested
+		return h.sp.nested()
 	}
 	h.closing.Do(func() {
 		if _, err := h.sp.gate.close(gateNobody); err != nil {

@@ -16,20 +16,24 @@ type Mem struct {
 	size    uint64         // bytes of the reservation
 	secrets                // of the hash of map keys
 
-	space *space
-	slot  int  // in the gate
-	view  bool // inside View: nothing may be changed
-	gone  bool // the function has returned; set with the invariants tag only
+	space  *space
+	slot   int  // in the gate
+	view   bool // inside View: nothing may be changed
+	gone   bool // the function has returned; set with the invariants tag only
+	origin memOrigin
 
 	pinned []func() // what PrepareWrite has pinned, to be undone on leaving
 
-	_ [46]byte // up to two cache lines: the neighbours belong to other processors
+	_ memPadding // up to two cache lines: the neighbours belong to other processors
 }
 
 // at is the address of offset off.
 //
 // Preconditions: off was handed out by the arena, so it is below m.size.
 func (m *Mem) at(off uint64) unsafe.Pointer {
+	if invariants {
+		m.mustOwn(off, "a container")
+	}
 	return unsafe.Add(m.base, off)
 }
 
@@ -61,13 +65,20 @@ func (m *Mem) alloc(size, align uint64) (off uint64, err error) {
 	if m.view {
 		return 0, ErrReadOnly
 	}
-	return m.space.arena.Alloc(size, align)
+	off, err = m.space.arena.Alloc(size, align)
+	if invariants && err == nil {
+		m.space.sites.allocated(off, size)
+	}
+	return off, err
 }
 
 // release frees what a container or a root holds. That fails only if somebody
 // freed it behind the container's back or wrote over it, and then every further
 // step makes it worse.
 func (m *Mem) release(off uint64) {
+	if invariants {
+		m.space.freeing(off)
+	}
 	if err := m.space.arena.Free(off); err != nil {
 		panic(fmt.Sprintf("cowheap: memory of a container is damaged, or was freed through a stale Ref: %v", err))
 	}
@@ -89,6 +100,7 @@ func (m *Mem) mustHold(p unsafe.Pointer, op string) {
 	}
 	if invariants {
 		m.mustBeInside()
+		m.mustLive(p, op)
 	}
 }
 
@@ -97,19 +109,4 @@ func (m *Mem) mustHold(p unsafe.Pointer, op string) {
 //go:noinline
 func foreignReceiver(op string) {
 	panic("cowheap: " + op + " of a container that is not in this Mem's heap: containers live in the heap's memory, where Alloc and Root put them, and must not be copied")
-}
-
-// mustBeInside panics if the function that m was passed to has returned.
-func (m *Mem) mustBeInside() {
-	if m.gone {
-		panic("cowheap: a Mem was used after its Update or View has returned")
-	}
-}
-
-// mustRefer is what Ref.Ptr checks with the invariants tag.
-func (m *Mem) mustRefer(off, size uint64) {
-	m.mustBeInside()
-	if high := m.space.arena.High(); off >= high || size > high-off {
-		panic(fmt.Sprintf("cowheap: a Ref of another heap: offset %#x, and %#x bytes are in use here", off, high))
-	}
 }

@@ -124,6 +124,9 @@ func (m *Mem) createRoot(super superblock, name string, ti *typeInfo, l checkpoi
 	binary.LittleEndian.PutUint32(b[recordLayLenAt:], uint32(len(layout)))
 	binary.LittleEndian.PutUint32(b[recordNameAt:], uint32(len(name)))
 	copy(b[recordHead:], name)
+	if invariants {
+		m.space.sites.root(target)
+	}
 
 	b = m.bytes(m.space.arena.Root(), superSize)
 	binary.LittleEndian.PutUint64(b[superFirstAt:], record)

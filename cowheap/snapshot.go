@@ -30,7 +30,7 @@ type Snapshot struct {
 // answers when it refuses memory.
 func (h *Heap) Snapshot() (*Snapshot, error) {
 	if h.sp.gate.holdsCaller() {
-		return nil, ErrNested
+		return nil, h.sp.nested()
 	}
 	s, err := h.a.Snapshot()
 	if err != nil {
@@ -80,7 +80,7 @@ func (s *Snapshot) Close() error { return s.s.Close() }
 // ErrNested inside the parent's Update or View, ErrClosed, ErrOverrun, and those of New.
 func (s *Snapshot) Fork(opts *Options) (*Heap, error) {
 	if s.h.sp.gate.holdsCaller() {
-		return nil, ErrNested
+		return nil, s.h.sp.nested()
 	}
 	o := s.h.opts
 	if opts != nil {

@@ -40,6 +40,7 @@ type space struct {
 	// known holds the roots that were compared already. Maps are not changed
 	// once they are in here.
 	known atomic.Pointer[map[rootKey]uint64]
+	sites siteTable // with the invariants tag only
 }
 
 // newSpace makes a space of the size bytes of address space that arena manages.
@@ -89,11 +90,17 @@ func (s *space) view(fn func(m *Mem) error) error {
 func (s *space) enter(kind passage) (*Mem, error) {
 	slot, err := s.gate.enter(kind)
 	if err != nil {
+		if invariants && err == ErrNested {
+			err = s.nested()
+		}
 		return nil, err
 	}
 	if slot == spillSlot || invariants {
 		m := s.newMem(slot)
 		m.view = kind == passView
+		if invariants {
+			s.entered(&m)
+		}
 		return &m, nil
 	}
 	m := &s.mems[slot]
@@ -103,7 +110,7 @@ func (s *space) enter(kind passage) (*Mem, error) {
 
 func (s *space) leave(m *Mem) {
 	if invariants {
-		m.gone = true
+		s.left(m)
 	}
 	if m.pinned != nil {
 		m.unpin()
