@@ -64,11 +64,13 @@ func (h *Heap) empty() error {
 
 // adopt makes a the heap's arena, after begin has made its state known.
 func (h *Heap) adopt(a *arena.Arena, begin func(*space) error) error {
+	restored := a.Root() != 0
 	s := newSpace(a, uint64(a.Stats().Reserved))
 	if err := begin(s); err != nil {
 		return err
 	}
 	h.a, h.sp, h.super = a, s, a.Root()
+	h.profile(restored)
 	return nil
 }
 
@@ -85,7 +87,10 @@ func (h *Heap) hold() (release func(), err error) {
 	if _, err := h.sp.gate.close(gateNoUpdates); err != nil {
 		return nil, err
 	}
-	return h.sp.gate.open, nil
+	return func() {
+		h.sp.profile.tick.Add(1)
+		h.sp.gate.open()
+	}, nil
 }
 
 // Update lets fn write to the heap, through the Mem that it gets. Many Updates
@@ -156,6 +161,7 @@ func (h *Heap) Rollback(s *Snapshot) error {
 		return fmt.Errorf("completing the heap before a rollback: %w", err)
 	}
 	var attached error
+	var undo func()
 	err := h.a.Rollback(s.s, func() (release func(), err error) {
 		if _, err := h.sp.gate.close(gateNobody); err != nil {
 			return nil, err
@@ -164,9 +170,16 @@ func (h *Heap) Rollback(s *Snapshot) error {
 			// Before anybody is let in. Of a heap this cannot fail; it would be
 			// one that was written over before the snapshot.
 			attached = h.sp.attach()
+			undo = h.sp.profile.rollBack(s.tick)
 			h.sp.gate.open()
 		}, nil
 	})
+	switch {
+	case err == nil:
+		h.sp.profile.rolledBack(s.tick)
+	case undo != nil:
+		undo()
+	}
 	return errors.Join(err, attached)
 }
 
@@ -184,6 +197,7 @@ func (h *Heap) Close() error {
 			return
 		}
 		h.sp.gate.shut()
+		h.unprofile()
 		if h.lazy != nil {
 			h.lazy.Stop()
 		}

@@ -10,7 +10,7 @@ const invariants = false
 
 type (
 	memOrigin  struct{} // of a Mem: where its gate was entered
-	memPadding [46]byte
+	memPadding [38]byte
 	siteTable  struct{} // of a space: where memory was allocated and freed
 )
 

@@ -50,7 +50,7 @@ func (s stack) String() string {
 // memOrigin is where a Mem's gate was entered.
 type memOrigin struct{ at *stack }
 
-type memPadding [38]byte
+type memPadding [30]byte
 
 // insiders are who is inside a space, and since where, by goroutine.
 type insiders struct {

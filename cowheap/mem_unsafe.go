@@ -22,7 +22,8 @@ type Mem struct {
 	gone   bool // the function has returned; set with the invariants tag only
 	origin memOrigin
 
-	pinned []func() // what PrepareWrite has pinned, to be undone on leaving
+	unsampled int64    // bytes to allocate before one is sampled for the profile
+	pinned    []func() // what PrepareWrite has pinned, to be undone on leaving
 
 	_ memPadding // up to two cache lines: the neighbours belong to other processors
 }
@@ -69,6 +70,9 @@ func (m *Mem) alloc(size, align uint64) (off uint64, err error) {
 	if invariants && err == nil {
 		m.space.sites.allocated(off, size)
 	}
+	if m.unsampled -= int64(size); m.unsampled < 0 && err == nil {
+		m.sampled(off, size)
+	}
 	return off, err
 }
 
@@ -79,6 +83,7 @@ func (m *Mem) release(off uint64) {
 	if invariants {
 		m.space.freeing(off)
 	}
+	m.space.profile.freeing(off)
 	if err := m.space.arena.Free(off); err != nil {
 		panic(fmt.Sprintf("cowheap: memory of a container is damaged, or was freed through a stale Ref: %v", err))
 	}

@@ -87,5 +87,6 @@ func Free[T any](m *Mem, r Ref[T]) error {
 	if invariants {
 		m.space.freeing(r.off)
 	}
+	m.space.profile.freeing(r.off)
 	return m.space.arena.Free(r.off)
 }

@@ -39,13 +39,15 @@ type space struct {
 	rootMu  sync.Mutex // held while the directory of roots is walked or changed
 	// known holds the roots that were compared already. Maps are not changed
 	// once they are in here.
-	known atomic.Pointer[map[rootKey]uint64]
-	sites siteTable // with the invariants tag only
+	known   atomic.Pointer[map[rootKey]uint64]
+	profile profiler
+	sites   siteTable // with the invariants tag only
 }
 
 // newSpace makes a space of the size bytes of address space that arena manages.
 func newSpace(arena backing, size uint64) *space {
 	s := &space{arena: arena, base: arena.Base(), size: size, gate: newGate()}
+	s.profile.rate = int64(ProfileRate)
 	s.mems = make([]Mem, s.gate.slots())
 	for i := range s.mems {
 		s.mems[i] = s.newMem(i)
@@ -54,7 +56,7 @@ func newSpace(arena backing, size uint64) *space {
 }
 
 func (s *space) newMem(slot int) Mem {
-	return Mem{base: s.base, size: s.size, secrets: s.secrets, space: s, slot: slot}
+	return Mem{base: s.base, size: s.size, secrets: s.secrets, space: s, slot: slot, unsampled: s.profile.next()}
 }
 
 // setSeed makes the hash of map keys that of seed.
