@@ -20,7 +20,7 @@ func (*siteTable) root(uint64)                  {}
 func (*siteTable) forget()                      {}
 func (*space) freeing(uint64)                   {}
 func (*space) entered(*Mem)                     {}
-func (*space) left(*Mem)                        {}
+func (*space) left(m *Mem)                      { _, _ = m.gone, m.origin }
 func (*space) nested() error                    { return ErrNested }
 func (*Mem) mustRefer(uint64, func() *typeInfo) {}
 func (*Mem) mustOwn(uint64, string)             {}
