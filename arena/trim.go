@@ -43,7 +43,7 @@ func (a *Arena) Trim(hold func() (release func(), err error)) error {
 // discard gives the memory of a run back, and answers how much of it there was. Arena.mu is held.
 func (a *Arena) discard(r pageRun) (bytes uint64, err error) {
 	a.watches.add(r.first, r.n) // a write that no guard notices
-	const piece = 16 << 20 // for others who want the kernel's memory lock
+	const piece = 16 << 20      // for others who want the kernel's memory lock
 	for off, end := r.first*pageSize, (r.first+r.n)*pageSize; off < end; off += piece {
 		n := min(end-off, piece)
 		resident, err := a.mem.Resident(off, n)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"math/rand/v2"
 	"sync"
 
@@ -66,11 +65,13 @@ func (h *Heap) empty() error {
 
 // adopt makes a the heap's arena, after begin has made its state known.
 func (h *Heap) adopt(a *arena.Arena, begin func(*space) error) error {
+	restored := a.Root() != 0
 	s := newSpace(a, uint64(a.Stats().Reserved))
 	if err := begin(s); err != nil {
 		return err
 	}
 	h.a, h.sp, h.super = a, s, a.Root()
+	h.profile(restored)
 	return nil
 }
 
@@ -87,7 +88,10 @@ func (h *Heap) hold() (release func(), err error) {
 	if _, err := h.sp.gate.close(gateNoUpdates); err != nil {
 		return nil, err
 	}
-	return h.sp.gate.open, nil
+	return func() {
+		h.sp.profile.tick.Add(1)
+		h.sp.gate.open()
+	}, nil
 }
 
 // Update lets fn write to the heap, through the Mem that it gets. Many Updates
@@ -132,7 +136,7 @@ func (h *Heap) Origin() (info checkpoint.Info, skipped []error) { return h.origi
 // of that kind it does nothing. Options.Progress is told.
 func (h *Heap) Populate(ctx context.Context) error {
 	if h.sp.gate.holdsCaller() {
-		return ErrNested
+		return h.sp.nested()
 	}
 	if h.lazy == nil {
 		return nil
@@ -150,7 +154,7 @@ func (h *Heap) Populate(ctx context.Context) error {
 // ErrNested, ErrForeign, ErrClosed, ErrOverrun; nothing has changed then.
 func (h *Heap) Rollback(s *Snapshot) error {
 	if h.sp.gate.holdsCaller() {
-		return ErrNested
+		return h.sp.nested()
 	}
 	if s.h != h {
 		return ErrForeign
@@ -159,6 +163,7 @@ func (h *Heap) Rollback(s *Snapshot) error {
 		return fmt.Errorf("completing the heap before a rollback: %w", err)
 	}
 	var attached error
+	var undo func()
 	err := h.a.Rollback(s.s, func() (release func(), err error) {
 		if _, err := h.sp.gate.close(gateNobody); err != nil {
 			return nil, err
@@ -167,35 +172,17 @@ func (h *Heap) Rollback(s *Snapshot) error {
 			// Before anybody is let in. Of a heap this cannot fail; it would be
 			// one that was written over before the snapshot.
 			attached = h.sp.attach()
+			undo = h.sp.profile.rollBack(s.tick)
 			h.sp.gate.open()
 		}, nil
 	})
-	return errors.Join(err, attached)
-}
-
-// Check yields every violated invariant of the allocator and of the directory
-// of roots, with its place in the arena. A healthy heap yields nothing. It waits
-// for the Updates that run, and holds new ones off while it walks.
-func (h *Heap) Check() iter.Seq[error] {
-	return func(yield func(error) bool) {
-		var errs []error
-		if _, err := h.sp.gate.close(gateNoUpdates); err != nil {
-			yield(err)
-			return
-		}
-		for err := range h.a.Check() {
-			errs = append(errs, err)
-		}
-		for err := range h.sp.checkRoots() {
-			errs = append(errs, err)
-		}
-		h.sp.gate.open()
-		for _, err := range errs {
-			if !yield(err) {
-				return
-			}
-		}
+	switch {
+	case err == nil:
+		h.sp.profile.rolledBack(s.tick)
+	case undo != nil:
+		undo()
 	}
+	return errors.Join(err, attached)
 }
 
 // Close waits for the Updates and Views that run, closes the heap's snapshots (a
@@ -204,7 +191,7 @@ func (h *Heap) Check() iter.Seq[error] {
 // afterwards.
 func (h *Heap) Close() error {
 	if h.sp.gate.holdsCaller() {
-		return ErrNested
+		return h.sp.nested()
 	}
 	h.closing.Do(func() {
 		if _, err := h.sp.gate.close(gateNobody); err != nil {
@@ -212,6 +199,7 @@ func (h *Heap) Close() error {
 			return
 		}
 		h.sp.gate.shut()
+		h.unprofile()
 		if h.lazy != nil {
 			h.lazy.Stop()
 		}

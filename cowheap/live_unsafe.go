@@ -33,6 +33,9 @@ func (s *space) attach() error {
 		return err
 	}
 	s.known.Store(nil) // roots may be gone
+	if invariants {
+		s.sites.forget()
+	}
 	s.setSeed(super.seed)
 	return nil
 }

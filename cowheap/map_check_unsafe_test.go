@@ -92,3 +92,5 @@ func gapOf(p *padded) []byte {
 func textAt(m *Mem, k *textKey) string { return m.textOf(unsafe.Pointer(k)) }
 
 func textAtIs(m *Mem, k *textKey, s string) bool { return m.textIs(unsafe.Pointer(k), s) }
+
+func ptrAdd(p unsafe.Pointer, n uint64) unsafe.Pointer { return unsafe.Add(p, n) }

@@ -62,12 +62,20 @@ func describeMap(key, val reflect.Type) *mapType {
 	describedMaps[[2]reflect.Type{key, val}] = mt
 	mt.describeKey(key)
 
+	mt.arrange(uint64(key.Align()))
+	return mt
+}
+
+// arrange lays out slots and groups.
+//
+// Preconditions: the key is described, and val has its size and alignment.
+func (mt *mapType) arrange(keyAlign uint64) {
 	size, align := mt.val.size, mt.val.align
 	if mt.apart = size > maxInline; mt.apart {
 		size, align = 8, 8
 	}
 	mt.valAt = (mt.keySize + align - 1) &^ (align - 1)
-	align = max(align, uint64(key.Align()))
+	align = max(align, keyAlign)
 	mt.slotSize = max(1, (mt.valAt+size+align-1)&^(align-1))
 	mt.groupSize = ctrlSize + groupSlots*mt.slotSize
 	mt.groupSize = (mt.groupSize + 7) &^ 7 // control words are aligned
@@ -75,5 +83,4 @@ func describeMap(key, val reflect.Type) *mapType {
 	for mt.maxGroups > leastMaxGroups && mt.maxGroups*mt.groupSize > maxTable {
 		mt.maxGroups /= 2
 	}
-	return mt
 }

@@ -18,21 +18,26 @@ type Mem struct {
 	size    uint64         // bytes of the reservation
 	secrets                // of the hash of map keys
 
-	space *space
-	slot  int  // in the gate
-	view  bool // inside View: nothing may be changed
-	gone  bool // the function has returned; set with the invariants tag only
+	space  *space
+	slot   int  // in the gate
+	view   bool // inside View: nothing may be changed
+	gone   bool // the function has returned; set with the invariants tag only
+	origin memOrigin
 
-	pinned []func()     // what PrepareWrite has pinned, to be undone on leaving
-	cache  *arena.Cache // leased by the first Alloc or Free, until leaving; nil: none
+	unsampled int64        // bytes to allocate before one is sampled for the profile
+	pinned    []func()     // what PrepareWrite has pinned, to be undone on leaving
+	cache     *arena.Cache // leased by the first Alloc or Free, until leaving; nil: none
 
-	_ [38]byte // up to two cache lines: the neighbours belong to other processors
+	_ memPadding // up to two cache lines: the neighbours belong to other processors
 }
 
 // at is the address of offset off.
 //
 // Preconditions: off was handed out by the arena, so it is below m.size.
 func (m *Mem) at(off uint64) unsafe.Pointer {
+	if invariants {
+		m.mustOwn(off, "a container")
+	}
 	return unsafe.Add(m.base, off)
 }
 
@@ -64,21 +69,39 @@ func (m *Mem) alloc(size, align uint64) (off uint64, err error) {
 	if m.view {
 		return 0, ErrReadOnly
 	}
-	if m.cache == nil && !m.lease() {
-		return m.space.arena.Alloc(size, align)
+	if m.cache != nil || m.lease() {
+		off, err = m.cache.Alloc(size, align)
+	} else {
+		off, err = m.space.arena.Alloc(size, align)
 	}
-	return m.cache.Alloc(size, align)
+	if invariants && err == nil {
+		m.space.sites.allocated(off, size)
+	}
+	if m.unsampled -= int64(size); m.unsampled < 0 && err == nil {
+		m.sampled(off, size)
+	}
+	return off, err
 }
 
 // extend makes the allocation at off at least size bytes long where it is, if it can.
 func (m *Mem) extend(off, size uint64) bool {
-	return off != 0 && m.space.leaser != nil && m.space.leaser.Extend(off, size)
+	if off == 0 || m.space.leaser == nil || !m.space.leaser.Extend(off, size) {
+		return false
+	}
+	if invariants {
+		m.space.sites.extended(off, size)
+	}
+	return true
 }
 
 // free frees what was allocated at off.
 //
 // Preconditions: m comes from an Update.
 func (m *Mem) free(off uint64) error {
+	if invariants {
+		m.space.freeing(off)
+	}
+	m.space.profile.freeing(off)
 	if m.cache == nil && !m.lease() {
 		return m.space.arena.Free(off)
 	}
@@ -126,6 +149,7 @@ func (m *Mem) mustHold(p unsafe.Pointer, op string) {
 	}
 	if invariants {
 		m.mustBeInside()
+		m.mustLive(p, op)
 	}
 }
 
@@ -134,19 +158,4 @@ func (m *Mem) mustHold(p unsafe.Pointer, op string) {
 //go:noinline
 func foreignReceiver(op string) {
 	panic("cowheap: " + op + " of a container that is not in this Mem's heap: containers live in the heap's memory, where Alloc and Root put them, and must not be copied")
-}
-
-// mustBeInside panics if the function that m was passed to has returned.
-func (m *Mem) mustBeInside() {
-	if m.gone {
-		panic("cowheap: a Mem was used after its Update or View has returned")
-	}
-}
-
-// mustRefer is what Ref.Ptr checks with the invariants tag.
-func (m *Mem) mustRefer(off, size uint64) {
-	m.mustBeInside()
-	if high := m.space.arena.High(); off >= high || size > high-off {
-		panic(fmt.Sprintf("cowheap: a Ref of another heap: offset %#x, and %#x bytes are in use here", off, high))
-	}
 }

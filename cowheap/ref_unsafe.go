@@ -12,7 +12,8 @@ import (
 //
 // A Ref does not know its heap, nor whether the T has been freed: used with
 // another heap, or after Free, it reads and writes whatever is there now, as
-// unsafe.Pointer would. The invariants tag finds some of that.
+// unsafe.Pointer would. Built with -tags invariants, Ptr panics in most such cases and
+// names where the memory was allocated and freed; so do containers.
 type Ref[T any] struct {
 	_   [0]*T // Ref[A] does not convert to Ref[B]
 	off uint64
@@ -28,7 +29,7 @@ func (r Ref[T]) Ptr(m *Mem) *T {
 		return nil
 	}
 	if invariants {
-		m.mustRefer(r.off, uint64(unsafe.Sizeof(*new(T))))
+		m.mustRefer(r.off, typeInfoOf[T])
 	}
 	return (*T)(unsafe.Add(m.base, r.off))
 }
@@ -47,6 +48,9 @@ func Alloc[T any](m *Mem) (Ref[T], error) {
 		return Ref[T]{}, ti.err
 	}
 	off, err := m.alloc(ti.size, ti.align)
+	if invariants && err == nil {
+		m.space.sites.typed(off, ti)
+	}
 	return Ref[T]{off: off}, err
 }
 

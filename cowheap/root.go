@@ -3,7 +3,6 @@ package cowheap
 import (
 	"encoding/binary"
 	"fmt"
-	"iter"
 	"maps"
 	"strings"
 
@@ -125,6 +124,9 @@ func (m *Mem) createRoot(super superblock, name string, ti *typeInfo, l checkpoi
 	binary.LittleEndian.PutUint32(b[recordLayLenAt:], uint32(len(layout)))
 	binary.LittleEndian.PutUint32(b[recordNameAt:], uint32(len(name)))
 	copy(b[recordHead:], name)
+	if invariants {
+		m.space.sites.root(target)
+	}
 
 	b = m.bytes(m.space.arena.Root(), superSize)
 	binary.LittleEndian.PutUint64(b[superFirstAt:], record)
@@ -159,49 +161,4 @@ func (s *space) remember(key rootKey, off uint64) {
 	}
 	known[key] = off
 	s.known.Store(&known)
-}
-
-// checkRoots yields what is wrong with the directory of roots.
-//
-// Preconditions: called from inside the gate, or with the gate closed.
-func (s *space) checkRoots() iter.Seq[error] {
-	return func(yield func(error) bool) {
-		s.rootMu.Lock()
-		defer s.rootMu.Unlock()
-		live := s.live()
-		super, err := readSuperblock(live, s.arena.Root())
-		if err != nil {
-			yield(err)
-			return
-		}
-		goOn := true
-		say := func(err error) { goOn = goOn && yield(err) }
-		allocated := func(what, name string, off, n uint64) {
-			size, err := s.arena.SizeOf(off)
-			switch {
-			case err != nil:
-				say(fmt.Errorf("%w: %s of root %q: %w", ErrCorrupt, what, name, err))
-			case size < n:
-				say(fmt.Errorf("%w: %s of root %q has %d bytes, %d are allocated", ErrCorrupt, what, name, n, size))
-			}
-		}
-		names := make(map[string]bool)
-		err = walkDirectory(live, super, func(r rootRecord) bool {
-			if names[r.name] {
-				say(fmt.Errorf("%w: two roots are called %q", ErrCorrupt, r.name))
-			}
-			names[r.name] = true
-			allocated("record", r.name, r.off, recordHead+uint64(len(r.name)))
-			allocated("layout", r.name, r.layoutOff, r.layoutLen)
-			if l, err := r.layout(live); err != nil {
-				say(err)
-			} else {
-				allocated("value", r.name, r.target, uint64(l[0].Size))
-			}
-			return goOn
-		})
-		if err != nil {
-			say(err)
-		}
-	}
 }

@@ -17,9 +17,10 @@ import (
 // it, and nothing that is read. Close it: it belongs to its caller. All methods
 // may be called by any goroutine at any time.
 type Snapshot struct {
-	h  *Heap
-	s  *arena.Snapshot
-	id uuid.UUID // of the checkpoints made of it; uuid.Nil without a directory
+	h    *Heap
+	s    *arena.Snapshot
+	tick uint64    // in the profile's time
+	id   uuid.UUID // of the checkpoints made of it; uuid.Nil without a directory
 }
 
 // Snapshot freezes the heap as it is at an instant during the call: it waits
@@ -30,13 +31,17 @@ type Snapshot struct {
 // answers when it refuses memory.
 func (h *Heap) Snapshot() (*Snapshot, error) {
 	if h.sp.gate.holdsCaller() {
-		return nil, ErrNested
+		return nil, h.sp.nested()
 	}
-	s, err := h.a.Snapshot()
+	var s *arena.Snapshot
+	tick, err := h.sp.profile.snapshot(func() (err error) {
+		s, err = h.a.Snapshot()
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
-	snap := &Snapshot{h: h, s: s}
+	snap := &Snapshot{h: h, s: s, tick: tick}
 	if h.dir != nil {
 		// An ID of now, so that checkpoints sort as their snapshots were taken.
 		if snap.id, err = h.dir.NewID(); err != nil {
@@ -62,7 +67,10 @@ func (s *Snapshot) Stats() SnapshotStats { return s.s.Stats() }
 
 // Close gives the preserved pages back. It is idempotent, ends a WriteTo, Save or
 // ReadAt that runs with ErrClosed, and may be called inside Update.
-func (s *Snapshot) Close() error { return s.s.Close() }
+func (s *Snapshot) Close() error {
+	s.h.sp.profile.closed(s.tick)
+	return s.s.Close()
+}
 
 // Fork makes a second heap in memory that starts as the snapshot and goes its own
 // way: it is written, frozen, forked and closed like any other, and so are the
@@ -80,7 +88,7 @@ func (s *Snapshot) Close() error { return s.s.Close() }
 // ErrNested inside the parent's Update or View, ErrClosed, ErrOverrun, and those of New.
 func (s *Snapshot) Fork(opts *Options) (*Heap, error) {
 	if s.h.sp.gate.holdsCaller() {
-		return nil, ErrNested
+		return nil, s.h.sp.nested()
 	}
 	o := s.h.opts
 	if opts != nil {
@@ -100,6 +108,7 @@ func (s *Snapshot) Fork(opts *Options) (*Heap, error) {
 	if err := h.adopt(a, (*space).attach); err != nil {
 		return nil, errors.Join(err, a.Close())
 	}
+	h.sp.profile.inherit(&s.h.sp.profile, s.tick)
 	h.lazy = lazy
 	return h, nil
 }

@@ -42,13 +42,16 @@ type space struct {
 	rootMu  sync.Mutex // held while the directory of roots is walked or changed
 	// known holds the roots that were compared already. Maps are not changed
 	// once they are in here.
-	known atomic.Pointer[map[rootKey]uint64]
+	known   atomic.Pointer[map[rootKey]uint64]
+	profile profiler
+	sites   siteTable // with the invariants tag only
 }
 
 // newSpace makes a space of the size bytes of address space that memory manages.
 func newSpace(memory backing, size uint64) *space {
 	s := &space{arena: memory, base: memory.Base(), size: size, gate: newGate()}
 	s.leaser, _ = memory.(*arena.Arena)
+	s.profile.rate = int64(ProfileRate)
 	s.mems = make([]Mem, s.gate.slots())
 	for i := range s.mems {
 		s.mems[i] = s.newMem(i)
@@ -57,7 +60,7 @@ func newSpace(memory backing, size uint64) *space {
 }
 
 func (s *space) newMem(slot int) Mem {
-	return Mem{base: s.base, size: s.size, secrets: s.secrets, space: s, slot: slot}
+	return Mem{base: s.base, size: s.size, secrets: s.secrets, space: s, slot: slot, unsampled: s.profile.next()}
 }
 
 // setSeed makes the hash of map keys that of seed.
@@ -93,11 +96,17 @@ func (s *space) view(fn func(m *Mem) error) error {
 func (s *space) enter(kind passage) (*Mem, error) {
 	slot, err := s.gate.enter(kind)
 	if err != nil {
+		if invariants && err == ErrNested {
+			err = s.nested()
+		}
 		return nil, err
 	}
 	if slot == spillSlot || invariants {
 		m := s.newMem(slot)
 		m.view = kind == passView
+		if invariants {
+			s.entered(&m)
+		}
 		return &m, nil
 	}
 	m := &s.mems[slot]
@@ -107,7 +116,7 @@ func (s *space) enter(kind passage) (*Mem, error) {
 
 func (s *space) leave(m *Mem) {
 	if invariants {
-		m.gone = true
+		s.left(m)
 	}
 	if m.pinned != nil {
 		m.unpin()

@@ -39,7 +39,8 @@ func (s String) Get(m *Mem) string {
 		return ""
 	}
 	if invariants {
-		m.mustRefer(s.off, s.n)
+		m.mustBeInside()
+		m.mustOwn(s.off, "a String")
 	}
 	return m.text(s.off, s.n)
 }

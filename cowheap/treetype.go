@@ -71,6 +71,14 @@ func describeTree(key, val reflect.Type) *treeType {
 	tt := &treeType{val: declare(val)}
 	describedTrees[[2]reflect.Type{key, val}] = tt
 	tt.describeKey(key)
+	tt.arrange()
+	return tt
+}
+
+// arrange lays out nodes.
+//
+// Preconditions: the key is described, and val has its size and alignment.
+func (tt *treeType) arrange() {
 	align := tt.val.align
 	tt.valSize = tt.val.size
 	if tt.apart = tt.valSize > maxInline; tt.apart {
@@ -78,7 +86,6 @@ func describeTree(key, val reflect.Type) *treeType {
 	}
 	tt.leaf = tt.shape(0, align)
 	tt.inner = tt.shape(8, align)
-	return tt
 }
 
 // shape lays out a node with childSize bytes for each child.

@@ -14,6 +14,9 @@ type Index struct {
 	// Files are those that are in. It is written in the same Update as the words
 	// of a file, so a snapshot shows exactly the files whose words it has.
 	Files cowheap.Vec[File]
+	// ByPath are the numbers of the files in the order of their paths: the sorted
+	// view of Files, written with it.
+	ByPath cowheap.BTree[string, uint32]
 	// Shards are the words, each in the Map that shardOf says: one Map would do,
 	// but then one goroutine at a time could write.
 	Shards [shards]cowheap.Map[string, Word]
@@ -59,7 +62,7 @@ func shardOf(word string) int {
 type indexer struct {
 	heap  *cowheap.Heap
 	root  cowheap.Ref[Index] // a Ref may be kept; pointers are for inside Update
-	files sync.Mutex         // guards Index.Files
+	files sync.Mutex         // guards Index.Files and Index.ByPath
 	shard [shards]sync.Mutex // each guards the Index.Shards of its number
 }
 
@@ -122,8 +125,9 @@ func (x *indexer) addFile(m *cowheap.Mem, index *Index, d *document) (file uint3
 	err = index.Files.Append(m, File{Path: path, Bytes: d.size, Words: d.total, Sum: d.sum})
 	if err != nil {
 		path.Clear(m) // nobody else knows it
+		return 0, err
 	}
-	return file, err
+	return file, index.ByPath.Set(m, d.path, file)
 }
 
 func (x *indexer) addWords(m *cowheap.Mem, index *Index, s int, file uint32, entries []entry) error {

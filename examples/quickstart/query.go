@@ -52,3 +52,36 @@ func (index *Index) find(m *cowheap.Mem, words []string) (r answer) {
 	r.best = strings.Clone(r.best)
 	return r
 }
+
+// directory is a directory at the top of the tree, with what is in and below it, in
+// ordinary Go memory.
+type directory struct {
+	name  string
+	files int
+	bytes int64
+}
+
+// largest finds the directory with most bytes. Files come in the order of their paths,
+// so those of a directory come one after the other, and nothing needs to be gathered.
+func (index *Index) largest(m *cowheap.Mem) (most directory) {
+	files := index.Files.Slice(m)
+	var now directory
+	for path, file := range index.ByPath.All(m) {
+		if int(*file) >= len(files) {
+			continue // verify says so
+		}
+		top, _, below := strings.Cut(path, "/")
+		if !below {
+			top = "."
+		}
+		if top != now.name {
+			now = directory{name: strings.Clone(top)} // path is valid only inside View
+		}
+		now.files++
+		now.bytes += files[*file].Bytes
+		if now.bytes > most.bytes {
+			most = now
+		}
+	}
+	return most
+}

@@ -69,6 +69,9 @@ func restored(ctx context.Context, s settings, t *tree, heap *cowheap.Heap, star
 	if err := ask(heap, root, s.queries, opened, out); err != nil {
 		return "", err
 	}
+	if err := inOrder(heap, root, out); err != nil {
+		return "", err
+	}
 	if err := heap.Populate(ctx); err != nil {
 		return "", fmt.Errorf("bringing in what the queries did not touch: %w", err)
 	}
@@ -98,4 +101,20 @@ func ask(heap *cowheap.Heap, root cowheap.Ref[Index], queries []string, opened t
 		}
 	}
 	return nil
+}
+
+// inOrder goes through the sorted view.
+func inOrder(heap *cowheap.Heap, root cowheap.Ref[Index], out *printer) error {
+	began := time.Now()
+	var most directory
+	var files int
+	err := heap.View(func(m *cowheap.Mem) error {
+		index := root.Ptr(m)
+		most, files = index.largest(m), index.ByPath.Len()
+		return nil
+	})
+	if err == nil && files > 0 {
+		out.figure("in order", span(time.Since(began)), "%s by path: most is in %s, %s of %s", plural(files, "file"), most.name, plural(most.files, "file"), mib(most.bytes))
+	}
+	return err
 }

@@ -130,6 +130,18 @@ func (d *differences) compare(m *cowheap.Mem, index *Index, want *plain) {
 			}
 		}
 	}
+	before := ""
+	for path, file := range index.ByPath.All(m) {
+		if int(*file) >= len(want.files) || want.files[*file].path != path {
+			d.add("%s: the sorted view has it as file %d", path, *file)
+		} else if path <= before {
+			d.add("%s comes after %s in the sorted view", path, before)
+		}
+		before = strings.Clone(path)
+	}
+	if got := index.ByPath.Len(); got != len(want.files) {
+		d.add("%s in the sorted view, of %d", plural(got, "file"), len(want.files))
+	}
 	if got := index.words(); got != len(want.words) {
 		d.add("%s different words; recounted: %s", count(got), count(len(want.words)))
 	}

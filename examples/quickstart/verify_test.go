@@ -104,6 +104,19 @@ func TestDifferentIndexIsNotVerified(t *testing.T) {
 			}
 			return err
 		}, `belongs into`},
+		{"a file less in the sorted view", func(m *cowheap.Mem, index *Index) error {
+			for path := range index.ByPath.All(m) {
+				index.ByPath.Delete(m, path)
+				return nil
+			}
+			return nil
+		}, `in the sorted view, of`},
+		{"two files changed about in the sorted view", func(m *cowheap.Mem, index *Index) error {
+			first, second := index.Files.Slice(m)[0].Path.Get(m), index.Files.Slice(m)[1].Path.Get(m)
+			a, b := index.ByPath.Ptr(m, first), index.ByPath.Ptr(m, second)
+			*a, *b = *b, *a
+			return nil
+		}, `the sorted view has it as file`},
 		{"a file less", func(m *cowheap.Mem, index *Index) error {
 			index.Files.Truncate(m, index.Files.Len()-1)
 			return nil
