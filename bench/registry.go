@@ -13,5 +13,6 @@ func cases() []*Case {
 		checkpointCase(),
 		checkpointTaxCase(),
 		restoreCase(),
+		prefetchCase(),
 	}
 }

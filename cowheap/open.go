@@ -65,6 +65,9 @@ func (h *Heap) newest() error {
 	h.origin = im.Info()
 	if h.lazy != nil { // it closes the image
 		if !h.opts.NoPrefetch {
+			if !h.opts.NoLearn {
+				h.lazy.Learn()
+			}
 			h.lazy.Prefetch()
 		}
 		return nil

@@ -155,6 +155,10 @@ func (s *Snapshot) save(ctx context.Context, src checkpoint.Source) (checkpoint.
 	info, err := s.h.dir.Save(ctx, src, checkpoint.WriteOptions{
 		ID: s.id, Roots: roots, Progress: s.h.opts.Progress,
 	})
+	if err == nil {
+		// What was learned of a checkpoint that is gone now. A leftover does no harm but take room.
+		_ = restore.TidyTouched(s.h.dir.Path())
+	}
 	return info, translate(err)
 }
 

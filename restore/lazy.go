@@ -8,6 +8,7 @@ import (
 
 	"github.com/cowheap/cowheap/arena"
 	"github.com/cowheap/cowheap/checkpoint"
+	"github.com/cowheap/cowheap/internal/block"
 )
 
 // Lazy is a restore, or a fork, that goes on while its arena is used.
@@ -18,6 +19,8 @@ type Lazy struct {
 	ctx    context.Context // of the prefetch
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
+
+	learned *learned // nil: nothing is learned, see Learn
 
 	populating sync.Mutex // one populates at a time
 	done       bool       // under populating
@@ -79,7 +82,16 @@ func (f file) String() string {
 // Prefetch starts to bring the rest in, in the background, until Stop or
 // Populate. Call it once, when the arena's Options.Hold may be called.
 func (l *Lazy) Prefetch() {
+	recording, enough := context.WithCancel(l.ctx)
+	if l.learned != nil {
+		l.wg.Go(func() { l.learned.record(recording) })
+	}
 	l.wg.Go(func() {
+		defer enough() // all is in: nothing will fault any more
+		if k := l.learned; k != nil {
+			// An error here is met again below.
+			_ = k.bring(l.ctx, l.from.(file), l.bring)
+		}
 		// One worker: the program that uses the arena needs the others. Its
 		// error is kept for Err.
 		_ = l.populate(l.ctx, 1)
@@ -101,7 +113,7 @@ func (l *Lazy) populate(ctx context.Context, workers int) error {
 	if l.done {
 		return nil
 	}
-	err := l.from.each(ctx, workers, l.opts.Progress, l.a.Bring)
+	err := l.from.each(ctx, workers, l.opts.Progress, l.bring)
 	if err != nil {
 		err = named("populating from", l.from.String(), err)
 	} else {
@@ -114,6 +126,14 @@ func (l *Lazy) populate(ctx context.Context, workers int) error {
 		l.mu.Unlock()
 	}
 	return err
+}
+
+// bring brings pages in that nobody has touched yet.
+func (l *Lazy) bring(off int64, pages []byte) error {
+	if l.learned != nil {
+		l.learned.rec.bringing(int(off/block.PageSize), len(pages)/block.PageSize)
+	}
+	return l.a.Bring(off, pages)
 }
 
 // Err is why Prefetch or Populate has ended before all was in; nil while one goes
