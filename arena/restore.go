@@ -13,6 +13,11 @@ type MissingPages struct {
 	Index []uint64 // for each 2 MiB of the arena its block's file offset, 0: all zero
 	ID    [16]byte // the checkpoint's UUID
 	Owner any      // kept reachable until the arena is closed: what would close FD
+
+	// Rest, if not nil, brings in what the file does not have, or not as it should
+	// be, before anything is read from it: pages of a chain's other files, and
+	// compressed ones. bring is Arena.Bring. Default: the file has everything.
+	Rest func(bring func(off int64, src []byte) error) error
 }
 
 // Restoring is an arena that is being filled. It is not yet allocated from.
@@ -60,10 +65,16 @@ func (r *Restoring) Finish() (*Arena, error) {
 }
 
 // FinishLazy gives the arena at once, without anything filled in: pages come
-// from im as they are touched. ErrNotSupported if the guard cannot do that.
+// from im as they are touched. ErrNotSupported if the guard cannot do that: shadow
+// cannot if there is a Rest, because its snapshots read the file.
 func (r *Restoring) FinishLazy(im MissingPages) (*Arena, error) {
 	if err := r.a.guard.lazy(r.size, im); err != nil {
 		return nil, errors.Join(err, r.a.Close())
+	}
+	if im.Rest != nil {
+		if err := im.Rest(r.a.Bring); err != nil {
+			return nil, errors.Join(err, r.a.Close())
+		}
 	}
 	// Brought in here with an error to show for it; attach would crash.
 	if err := r.a.guard.prepareRead(0, pageSize); err != nil {

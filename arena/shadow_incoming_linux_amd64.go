@@ -40,6 +40,10 @@ func (g *shadow) lazy(high uint64, im MissingPages) error {
 	if err := trap.Supported(); err != nil {
 		return fmt.Errorf("%w: %w", ErrNotSupported, err)
 	}
+	if im.Rest != nil {
+		// Its snapshots read from the file what has not been written since.
+		return fmt.Errorf("guard shadow restores lazily from one file that is not compressed, %s alone does not have everything: restore eagerly: %w", im.Path, ErrNotSupported)
+	}
 	return g.await(high, func(m *shadowMissing) error {
 		m.owner = im.Owner
 		return m.h.AttachImage(trap.ImageConfig{FD: int(im.FD), Path: im.Path, Pages: high / pageSize, Index: im.Index, ID: im.ID})

@@ -84,7 +84,7 @@ func TestEveryByteOfAFileIsReadByVerify(t *testing.T) {
 	b := encode(t, small(), testOptions())
 	for at := 0; at < len(b); at += 7 {
 		b[at] ^= 0x80
-		im, err := NewImage(bytes.NewReader(b), int64(len(b)))
+		im, err := NewImage(bytes.NewReader(b), int64(len(b)), nil)
 		if err == nil {
 			err = im.Verify(t.Context(), nil)
 		}
@@ -179,7 +179,7 @@ func TestDeviceThatFailsIsNotCalledDamage(t *testing.T) {
 		if e, ok := errors.AsType[*ReadError](err); !ok || !errors.Is(err, broken) || errors.Is(err, ErrCorrupt) || e.Offset != int64(n) {
 			t.Errorf("stream fails after %d bytes: %v", n, err)
 		}
-		im, err := NewImage(failingReaderAt{b, int64(n), broken}, int64(len(b)))
+		im, err := NewImage(failingReaderAt{b, int64(n), broken}, int64(len(b)), nil)
 		if err == nil {
 			err = drainImage(im)
 		}

@@ -6,7 +6,7 @@
 //	Write       a Source to an io.Writer, front to back
 //	Reader      from an io.Reader, front to back
 //	Image       from a file, any region or page of it
-//	Dir         a directory: Save, List, Latest
+//	Store       a directory: Save, List, Latest
 //
 // Words:
 //
@@ -32,7 +32,7 @@
 //  4. Writing needs no seek, and neither does a Reader, which stops at the
 //     checkpoint's end. Opening an Image costs a read of the index; its blocks
 //     are verified when they are read.
-//  5. In a Dir a checkpoint appears under its name when it is complete and on
+//  5. In a Store a checkpoint appears under its name when it is complete and on
 //     disk, or not at all. After a crash or a full disk at any moment, all that
 //     Save acknowledged and has not pruned is there.
 //  6. Latest passes over what is damaged and says so. It never says that a

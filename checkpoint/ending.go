@@ -46,13 +46,13 @@ func (e *ending) putTrailer(b []byte, indexCRC uint32) {
 	binary.LittleEndian.PutUint32(b[tCRC:], block.CRCWithout(b, tCRC))
 }
 
-// encode returns index and trailer. offsets has an entry a region, 0 where there
-// is no block.
-func (e *ending) encode(offsets []int64) []byte {
+// encode returns index and trailer. entries has one a region, 0 where there is
+// no block.
+func (e *ending) encode(entries []uint64) []byte {
 	b := make([]byte, endingSize(e.size))
 	e.putIndexHead(b)
-	for i, off := range offsets {
-		binary.LittleEndian.PutUint64(b[xEntries+8*i:], uint64(off))
+	for i, entry := range entries {
+		binary.LittleEndian.PutUint64(b[xEntries+8*i:], entry)
 	}
 	index := b[:e.indexLen()]
 	e.putTrailer(b[len(index):], block.CRC(index))

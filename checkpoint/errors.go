@@ -3,6 +3,8 @@ package checkpoint
 import (
 	"errors"
 	"fmt"
+
+	"github.com/google/uuid"
 )
 
 // What is wrong, for errors.Is. The typed errors of this package answer to these.
@@ -14,13 +16,17 @@ var (
 	// ErrTruncated: the end is missing. Every ErrTruncated is an ErrCorrupt.
 	ErrTruncated = fmt.Errorf("%w: cut off before its end", ErrCorrupt)
 
-	// ErrLocked: another process, or another Dir of this one, has the directory.
+	// ErrLocked: another process, or another Store of this one, has the directory.
 	ErrLocked = errors.New("checkpoint directory is in use")
 
 	// ErrNotFound: the directory holds no checkpoint at all.
 	ErrNotFound = errors.New("no checkpoint found")
 
-	// ErrClosed: the Dir or Image was closed before.
+	// ErrNoParent: an incremental checkpoint cannot be read, because its parent is
+	// not where it should be. See [ParentError].
+	ErrNoParent = errors.New("no parent checkpoint found")
+
+	// ErrClosed: the Store or Image was closed before.
 	ErrClosed = errors.New("already closed")
 )
 
@@ -93,6 +99,27 @@ func (e *PageSizeError) Error() string {
 
 // Is reports whether target is ErrCorrupt and the header is damaged.
 func (e *PageSizeError) Is(target error) bool { return e.Damaged && target == ErrCorrupt }
+
+// ParentError is an incremental checkpoint whose parent is missing
+// (ErrNoParent), damaged (ErrCorrupt), not the one that is meant (ErrCorrupt), or
+// cannot be opened for the reason in Err.
+type ParentError struct {
+	Path   string    // of the child, "" for a stream
+	ID     uuid.UUID // of the child
+	Parent uuid.UUID // that it wants
+	Err    error
+}
+
+func (e *ParentError) Error() string {
+	says := fmt.Sprintf("%scheckpoint %s needs its parent %s: %v", where(e.Path), e.ID, e.Parent, e.Err)
+	if errors.Is(e.Err, ErrNoParent) {
+		says += ": put the parent beside it first, or take a full checkpoint"
+	}
+	return says
+}
+
+// Unwrap returns the cause.
+func (e *ParentError) Unwrap() error { return e.Err }
 
 // LimitError is a checkpoint that is larger than the caller or the format
 // allows. It is not ErrCorrupt.

@@ -84,14 +84,14 @@ func ExampleOpenImage() {
 	// Output: hello, verified: true
 }
 
-func ExampleDir() {
+func ExampleStore() {
 	path, err := os.MkdirTemp("", "checkpoints")
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer os.RemoveAll(path)
 
-	d, err := checkpoint.OpenDir(path, checkpoint.DirOptions{Keep: 2})
+	d, err := checkpoint.OpenStore(path, checkpoint.StoreOptions{Keep: 2})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -107,8 +107,8 @@ func ExampleDir() {
 	}
 	fmt.Println(len(infos), "are kept")
 
-	// A second process, or a second Dir, is told who has it.
-	_, err = checkpoint.OpenDir(path, checkpoint.DirOptions{})
+	// A second process, or a second Store, is told who has it.
+	_, err = checkpoint.OpenStore(path, checkpoint.StoreOptions{})
 	fmt.Println(errors.Is(err, checkpoint.ErrLocked))
 	// Output:
 	// 2 are kept
@@ -117,13 +117,13 @@ func ExampleDir() {
 
 // A restore reads everything in try, so that a damaged page makes Latest go on
 // to the checkpoint before.
-func ExampleDir_Latest() {
+func ExampleStore_Latest() {
 	path, err := os.MkdirTemp("", "checkpoints")
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer os.RemoveAll(path)
-	d, err := checkpoint.OpenDir(path, checkpoint.DirOptions{})
+	d, err := checkpoint.OpenStore(path, checkpoint.StoreOptions{})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -9,7 +9,7 @@ import (
 	"syscall"
 )
 
-// filesystem is what a Dir does to the disk, one method an operation, so that
+// filesystem is what a Store does to the disk, one method an operation, so that
 // tests can make each of them fail, cut it short or stop the world at it. It is
 // not exported and has no package of its own: nothing else in the module writes
 // files.
@@ -26,6 +26,8 @@ type filesystem interface {
 	Remove(path string) error
 	// SyncDir makes what was renamed and removed in the directory durable.
 	SyncDir(dir string) error
+	// Free is how many bytes more the directory's disk can hold, for this process.
+	Free(dir string) (int64, error)
 }
 
 // outFile is a file being written.
@@ -85,6 +87,8 @@ func (osFilesystem) Create(path string) (outFile, error) {
 	}
 	return f, nil
 }
+
+func (osFilesystem) Free(dir string) (int64, error) { return freeSpace(dir) }
 
 func (osFilesystem) Rename(from, to string) error { return os.Rename(from, to) }
 func (osFilesystem) Remove(path string) error     { return os.Remove(path) }

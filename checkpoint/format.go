@@ -27,14 +27,22 @@ const (
 	hPageSize  = 16 // u32 bytes of a page
 	hLength    = 20 // u32 bytes of the header, a multiple of 4096
 	hMetaLen   = 24 // u32 bytes of the metadata
-	hFlags     = 28 // u32 features needed to read the file, none in version 1
+	hFlags     = 28 // u32 features needed to read the file
 	hSize      = 32 // u64 bytes of the arena
 	hTime      = 40 // i64 nanoseconds since 1970
 	hID        = 48 // [16]byte UUIDv7
 	hParent    = 64 // [16]byte UUID of the parent, zero if none
-	hReserved  = 80 // [16]byte zero
+	hParentLen = 80 // u64 bytes of the parent's arena, zero in a full checkpoint
+	hReserved  = 88 // [8]byte zero
 	hMetadata  = 96 // msgpack, then zero up to the header's length
 	headerUnit = 4096
+)
+
+// Features: bits of hFlags that a reader must know.
+const (
+	flagIncremental = 1 << 0 // holds only what differs from the parent
+	flagCompressed  = 1 << 1 // blocks may be compressed
+	knownFlags      = flagIncremental | flagCompressed
 )
 
 // Offsets in the index, which stands where another block's header would.
@@ -44,8 +52,11 @@ const (
 	xReserved  = 4  // u32 zero
 	xRegions   = 8  // u64 number of entries
 	xID        = 16 // [16]byte as in the header
-	xEntries   = 32 // u64 an entry: offset of the region's block in the file, 0 if all its pages are zero
+	xEntries   = 32 // u64 an entry: offset of the region's block in the file, 0 if it has none; + 1 if that is compressed
 )
+
+// entryCompressed marks an index entry; blocks start at multiples of 4096.
+const entryCompressed = 1
 
 // Offsets in the trailer, the last trailerSize bytes.
 const (

@@ -98,9 +98,10 @@ func TestOffsetsAreThoseOfTheDocument(t *testing.T) {
 	}
 	for heading, rows := range map[string][][2]int{
 		"Header": {{hMagic, hVersion}, {hVersion, hCRC}, {hCRC, hPageSize}, {hPageSize, hLength}, {hLength, hMetaLen}, {hMetaLen, hFlags},
-			{hFlags, hSize}, {hSize, hTime}, {hTime, hID}, {hID, hParent}, {hParent, hReserved}, {hReserved, hMetadata}, {hMetadata, 0}},
+			{hFlags, hSize}, {hSize, hTime}, {hTime, hID}, {hID, hParent}, {hParent, hParentLen}, {hParentLen, hReserved}, {hReserved, hMetadata}, {hMetadata, 0}},
 		"Block": {{block.MagicOff, block.RegionOff}, {block.RegionOff, block.CountOff}, {block.CountOff, block.CRCOff}, {block.CRCOff, block.BitmapOff},
-			{block.BitmapOff, block.IDOff}, {block.IDOff, block.ReservedOff}, {block.ReservedOff, block.PageCRCOff}, {block.PageCRCOff, block.HeaderSize}},
+			{block.BitmapOff, block.IDOff}, {block.IDOff, block.ZeroOff}, {block.ZeroOff, block.CodecOff}, {block.CodecOff, block.CodecOff + 4},
+			{block.CodecOff + 4, block.PieceOff}, {block.PieceOff, block.ReservedOff}, {block.ReservedOff, block.PageCRCOff}, {block.PageCRCOff, block.HeaderSize}},
 		"Index": {{xMagic, xReserved}, {xReserved, xRegions}, {xRegions, xID}, {xID, xEntries}, {xEntries, 0}},
 		"Trailer": {{tMagic, tCRC}, {tCRC, tIndexOff}, {tIndexOff, tIndexLen}, {tIndexLen, tIndexCRC}, {tIndexCRC, tHeaderCRC}, {tHeaderCRC, tBlocks},
 			{tBlocks, tPages}, {tPages, tLength}, {tLength, tID}, {tID, tReserved}, {tReserved, trailerSize}},

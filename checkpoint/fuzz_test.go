@@ -4,7 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"io/fs"
+	"os"
 	"testing"
+
+	"github.com/google/uuid"
 
 	"github.com/cowheap/cowheap/internal/block"
 )
@@ -22,6 +26,11 @@ func seeds(f *testing.F) [][]byte {
 		encode(f, arena(4*regionSize, 0, 3*512+5), plain),
 		encode(f, random(700*pageSize, 0.02), plain),
 	}
+	text := textArena(70*pageSize, pagesBetween(0, 70)...)
+	for _, c := range []Compression{S2, Zstd} {
+		all = append(all, encode(f, text, WriteOptions{ID: testID, Time: testTime, Compression: c}))
+	}
+	all = append(all, increments(f)...)
 	first := all[0]
 	all = append(all,
 		first[:len(first)/2],
@@ -65,9 +74,10 @@ func FuzzReader(f *testing.F) {
 		if streamErr != nil && !isTyped(streamErr) {
 			t.Fatalf("stream: untyped error %v", streamErr)
 		}
-		im, imageErr := newImage(bytes.NewReader(b), int64(len(b)), "", MaxSize)
+		// By itself: what an increment lacks is not the matter here.
+		l, imageErr := newLink(bytes.NewReader(b), int64(len(b)), "", MaxSize)
 		if imageErr == nil {
-			imageErr = im.Verify(t.Context(), nil)
+			imageErr = l.verify(t.Context(), &progressMeter{})
 		}
 		if imageErr != nil && !isTyped(imageErr) {
 			t.Fatalf("image: untyped error %v", imageErr)
@@ -76,8 +86,12 @@ func FuzzReader(f *testing.F) {
 		if agree := streamErr == nil && length == len(b); agree != (imageErr == nil) {
 			t.Fatalf("stream of %d bytes, %d read: %v; image: %v", len(b), length, streamErr, imageErr)
 		}
-		if imageErr != nil || im.Size() > maxFuzzArena {
+		if imageErr != nil || l.header.info.Size > maxFuzzArena || l.header.info.Incremental {
 			return
+		}
+		im, err := NewImage(bytes.NewReader(b), int64(len(b)), nil)
+		if err != nil {
+			t.Fatal(err)
 		}
 		info, fromStream, err := readStream(bytes.NewReader(b))
 		if err != nil {
@@ -95,6 +109,121 @@ func FuzzReader(f *testing.F) {
 		if err != nil || !bytes.Equal(rewritten, fromImage) {
 			t.Fatalf("written again: %v", err)
 		}
+	})
+}
+
+// fuzzParent is the state that increments are on.
+func fuzzParent() memory { return arena(regionSize+4*pageSize, 1, 2, 511, 514) }
+
+// increments are small incremental checkpoints on testParent, whose state is
+// fuzzParent.
+func increments(t testing.TB) (all [][]byte) {
+	parent := fuzzParent()
+	for _, c := range []Compression{Uncompressed, S2} {
+		for _, m := range []memory{textArena(parent.Size(), append(pagesBetween(0, 40), 514)...), arena(parent.Size() + 3*pageSize), textArena(5*pageSize, 0, 1), parent} {
+			all = append(all, encode(t, m, WriteOptions{
+				ID: testID, Parent: testParent, ParentSize: parent.Size(), Time: testTime, Compression: c, Changed: ranges(changedPages(parent, m)...),
+			}))
+		}
+	}
+	return all
+}
+
+// FuzzChain opens anything as a child of a good checkpoint, or of itself, and
+// reads all of it: in every way the same, or a typed error.
+func FuzzChain(f *testing.F) {
+	parent := encode(f, fuzzParent(), WriteOptions{ID: testParent, Time: testTime})
+	for _, b := range increments(f) {
+		f.Add(b, false, false)
+		f.Add(b, true, false)
+		f.Add(b, true, true)
+	}
+	f.Fuzz(func(t *testing.T, b []byte, sealed, loop bool) {
+		if sealed {
+			b = bytes.Clone(b)
+			reseal(b)
+		}
+		im, err := NewImage(bytes.NewReader(b), int64(len(b)), func(uuid.UUID) (io.ReaderAt, int64, error) {
+			if loop {
+				return bytes.NewReader(b), int64(len(b)), nil
+			}
+			return bytes.NewReader(parent), int64(len(parent)), nil
+		})
+		if err != nil {
+			if _, ok := errors.AsType[*ParentError](err); !ok && !isTyped(err) {
+				t.Fatalf("untyped error %v", err)
+			}
+			return
+		}
+		if im.Size() > maxFuzzArena {
+			return
+		}
+		verified := im.Verify(t.Context(), nil)
+		_, blocks, err := readImage(im)
+		if err != nil && !isTyped(err) || err != nil && verified == nil {
+			t.Fatalf("reading blocks: %v; Verify: %v", err, verified)
+		}
+		read := make(memory, im.Size())
+		if _, err := im.ReadAt(read, 0); err != nil && err != io.EOF && verified == nil {
+			t.Fatal(err)
+		}
+		if verified == nil && !bytes.Equal(read, blocks) {
+			t.Fatal("blocks and ReadAt differ")
+		}
+		if verified != nil {
+			return
+		}
+		var out bytes.Buffer
+		if _, err := Fold(t.Context(), &out, im, WriteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if _, folded, err := readStream(&out); err != nil || !bytes.Equal(folded, read) {
+			t.Fatalf("folded: %v", err)
+		}
+	})
+}
+
+// FuzzReceive gives a store anything: it takes it whole or leaves no trace.
+func FuzzReceive(f *testing.F) {
+	parent := encode(f, fuzzParent(), WriteOptions{ID: testParent, Time: testTime})
+	for _, b := range seeds(f) {
+		f.Add(b, false)
+		f.Add(b, true)
+	}
+	d, err := openStore(f.TempDir(), StoreOptions{NoFold: true, MaxSize: maxFuzzArena}, unsyncedFS{})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() { d.Close() })
+	if _, err := d.Receive(f.Context(), bytes.NewReader(parent)); err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, b []byte, sealed bool) {
+		if sealed {
+			b = bytes.Clone(b)
+			reseal(b)
+		}
+		rest := bytes.NewReader(b)
+		info, err := d.Receive(t.Context(), rest)
+		if err != nil {
+			if _, ok := errors.AsType[*ParentError](err); !ok && !isTyped(err) && !errors.Is(err, fs.ErrExist) {
+				t.Fatalf("untyped error %v", err)
+			}
+			if infos, skipped, err := d.List(); len(infos) != 1 || len(skipped) != 0 || err != nil {
+				t.Fatalf("left behind: %v, %v, %v", infos, skipped, err)
+			}
+			return
+		}
+		if err := d.Verify(t.Context(), info.ID, nil); err != nil {
+			t.Fatal(err)
+		}
+		if stored, err := os.ReadFile(info.Path); err != nil || !bytes.Equal(stored, b[:len(b)-rest.Len()]) {
+			t.Fatalf("other bytes: %v", err)
+		}
+		if err := os.Remove(info.Path); err != nil {
+			t.Fatal(err)
+		}
+		d.forget(fileName(info.ID))
 	})
 }
 

@@ -8,6 +8,8 @@ import (
 	"io"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/cowheap/cowheap/internal/block"
 )
 
@@ -25,6 +27,9 @@ func encodeHeader(info *Info) ([]byte, error) {
 	}
 	if info.Size > MaxSize {
 		return nil, &LimitError{What: "arena size", Got: info.Size, Limit: MaxSize}
+	}
+	if err := checkParent(info); err != nil {
+		return nil, err
 	}
 	if err := checkRoots(info); err != nil {
 		return nil, err
@@ -47,6 +52,13 @@ func encodeHeader(info *Info) ([]byte, error) {
 	binary.LittleEndian.PutUint64(b[hTime:], uint64(info.Time.UnixNano()))
 	copy(b[hID:], info.ID[:])
 	copy(b[hParent:], info.Parent[:])
+	if info.Incremental {
+		b[hFlags] |= flagIncremental
+		binary.LittleEndian.PutUint64(b[hParentLen:], uint64(info.ParentSize))
+	}
+	if info.Compressed {
+		b[hFlags] |= flagCompressed
+	}
 	copy(b[hMetadata:], meta)
 	binary.LittleEndian.PutUint32(b[hCRC:], block.CRCWithout(b, hCRC))
 	return b, nil
@@ -110,7 +122,7 @@ func otherFormat(b []byte, path string, damaged bool) error {
 	if p := binary.LittleEndian.Uint32(b[hPageSize:]); p != block.PageSize {
 		return &PageSizeError{Path: path, Got: p, Want: block.PageSize, Damaged: damaged}
 	}
-	if f := binary.LittleEndian.Uint32(b[hFlags:]); f != 0 {
+	if f := binary.LittleEndian.Uint32(b[hFlags:]) &^ knownFlags; f != 0 {
 		return &VersionError{Path: path, Got: v, Max: FormatVersion, Flags: f, Damaged: damaged}
 	}
 	return nil
@@ -136,12 +148,37 @@ func parseHeader(b []byte) (*fileHeader, error) {
 		Parent: [16]byte(b[hParent:]),
 		Time:   time.Unix(0, int64(binary.LittleEndian.Uint64(b[hTime:]))).UTC(),
 		Size:   int64(size),
+
+		Incremental: b[hFlags]&flagIncremental != 0,
+		ParentSize:  int64(binary.LittleEndian.Uint64(b[hParentLen:])),
+		Compressed:  b[hFlags]&flagCompressed != 0,
 	}
-	var err error
+	err := checkParent(&h.info)
+	if err != nil {
+		return nil, err
+	}
 	if h.info.Roots, err = decodeMetadata(b[hMetadata : hMetadata+metaLen]); err != nil {
 		return nil, err
 	}
 	return h, checkRoots(&h.info)
+}
+
+// checkParent verifies what an incremental checkpoint says of its parent.
+func checkParent(info *Info) error {
+	size := info.ParentSize
+	switch {
+	case !info.Incremental && size != 0:
+		return fmt.Errorf("a full checkpoint has no parent of %d bytes", size)
+	case !info.Incremental:
+		return nil
+	case info.Parent == uuid.Nil:
+		return errors.New("an incremental checkpoint has no parent")
+	case info.Parent == info.ID:
+		return errors.New("an incremental checkpoint is its own parent")
+	case size < 0 || size > MaxSize || size%block.PageSize != 0:
+		return fmt.Errorf("the parent of an incremental checkpoint has %d bytes", size)
+	}
+	return nil
 }
 
 // checkRoots verifies that names are unique and every reference points
@@ -204,6 +241,10 @@ func blockError(path string, off int64, err error) error {
 		return err
 	case e.Field == block.FieldPage:
 		return &ChecksumError{Path: path, Offset: off, What: fmt.Sprintf("page %d of the block", e.Page), Want: uint32(e.Want), Got: uint32(e.Got)}
+	case e.Field == block.FieldZero:
+		return corrupt(path, off, "page %d of the block is both stored and zero", e.Page)
+	case e.Field == block.FieldPiece:
+		return corrupt(path, off, "piece %d of the block claims %d bytes of at most %d", e.Page, e.Got, e.Want)
 	case e.Field == block.FieldCRC:
 		return &ChecksumError{Path: path, Offset: off, What: "the block's header", Want: uint32(e.Want), Got: uint32(e.Got)}
 	default:

@@ -86,7 +86,7 @@ func small() memory {
 }
 
 // encode is the checkpoint of src as bytes.
-func encode(t testing.TB, src Source, opts WriteOptions) []byte {
+func encode(t tester, src Source, opts WriteOptions) []byte {
 	t.Helper()
 	var out bytes.Buffer
 	info, err := Write(context.Background(), &out, src, opts)

@@ -36,8 +36,20 @@ func reseal(b []byte) {
 				}
 			}
 		}
+		size := h.Rank(block.RegionPages) * pageSize
+		if h.Codec() != block.Raw {
+			size = 0
+			for i := range block.Pieces {
+				n := int(min(get(h[block.PieceOff+8*i:]), block.PieceSize))
+				if n > 0 && size+n <= len(rest) {
+					put(h[block.PieceOff+8*i+4:], block.CRC(rest[size:size+n]))
+				}
+				size += n
+			}
+			size = int(roundUp(int64(size), pageSize))
+		}
 		put(h[block.CRCOff:], block.CRCWithout(h, block.CRCOff))
-		at += block.HeaderSize + min(h.Rank(block.RegionPages)*pageSize, len(rest))
+		at += block.HeaderSize + min(size, len(rest))
 	}
 	if at+trailerSize > len(b) || at%headerUnit != 0 {
 		return
@@ -233,7 +245,7 @@ func TestClaimsAreNotBelieved(t *testing.T) {
 			if n := allocated(func() { stream = drain(bytes.NewReader(b)) }); n > enough+block.MaxSize {
 				t.Errorf("stream: %d bytes were taken", n)
 			}
-			if n := allocated(func() { _, file = NewImage(bytes.NewReader(b), int64(len(b))) }); n > enough+block.MaxSize {
+			if n := allocated(func() { _, file = NewImage(bytes.NewReader(b), int64(len(b)), nil) }); n > enough+block.MaxSize {
 				t.Errorf("file: %d bytes were taken", n)
 			}
 			for _, err := range []error{stream, file} {
@@ -290,10 +302,10 @@ func TestBlockOutOfOrderIsNotHandedOut(t *testing.T) {
 func TestIndexMustDescribeTheWholeFile(t *testing.T) {
 	src := small()
 	good := encode(t, src, testOptions())
-	index := int64(len(good) - 4096)
-	block2 := int64(headerUnit + 3*pageSize)
+	index := uint64(len(good) - 4096)
+	block2 := uint64(headerUnit + 3*pageSize)
 	page := make([]byte, pageSize)
-	forge := func(content []byte, blocks, pages int64, offsets ...int64) []byte {
+	forge := func(content []byte, blocks, pages int64, entries ...uint64) []byte {
 		end := ending{
 			id:        testID,
 			headerCRC: binary.LittleEndian.Uint32(good[hCRC:]),
@@ -302,7 +314,7 @@ func TestIndexMustDescribeTheWholeFile(t *testing.T) {
 			blocks:    blocks,
 			pages:     pages,
 		}
-		return join(content, end.encode(offsets))
+		return join(content, end.encode(entries))
 	}
 	if !bytes.Equal(good, forge(good[:index], 2, 3, headerUnit, 0, block2)) {
 		t.Fatal("forge is wrong, so this test proves nothing")
@@ -319,9 +331,9 @@ func TestIndexMustDescribeTheWholeFile(t *testing.T) {
 		"two regions, one block":    forge(good[:index], 2, 3, headerUnit, block2, block2),
 		"block in the header":       forge(good[:index], 2, 3, 0, 8, block2),
 		"block behind the index":    forge(good[:index], 2, 3, headerUnit, 0, index+4096),
-		"block beyond all numbers":  forge(good[:index], 2, 3, headerUnit, 0, -4096),
+		"block beyond all numbers":  forge(good[:index], 2, 3, headerUnit, 0, 1<<64-4096),
 	} {
-		im, err := NewImage(bytes.NewReader(b), int64(len(b)))
+		im, err := NewImage(bytes.NewReader(b), int64(len(b)), nil)
 		if err == nil {
 			// A gap that looks like a page more cannot be seen in the index.
 			if name != "gap between blocks" {

@@ -2,212 +2,164 @@ package checkpoint
 
 import (
 	"errors"
-	"fmt"
 	"io"
-	"math"
 	"os"
+	"path/filepath"
 
-	"github.com/cowheap/cowheap/internal/block"
+	"github.com/google/uuid"
 )
 
-// Image is an opened checkpoint file, ready to give regions and pages. Opening
-// one verifies header, index and trailer, 8 bytes for each 2 MiB of the arena;
-// every block is verified as it is read.
+// MaxChain is the largest number of files that a chain may have.
+const MaxChain = 256
+
+// Image is an opened checkpoint, ready to give regions and pages: a full one, or
+// a chain, an incremental one with its parents down to a full one. Opening one
+// verifies header, index and trailer of each file, 8 bytes for each 2 MiB of the
+// arena, and that each is the parent that its child means; every block is
+// verified as it is read.
 //
 // All methods may run concurrently, apart from Close, which must be the last.
 // An Image is a [Source].
 type Image struct {
-	r      io.ReaderAt
-	file   *os.File // nil if r is not one
-	header *fileHeader
-	index  []uint64 // an entry a region: offset of the block, 0 if there is none
-	counts []uint16 // stored pages of each region
+	links []*link // newest first; the last one is full
+	info  Info
 }
 
 var _ Source = (*Image)(nil)
 
-// OpenImage opens the checkpoint in a file. Its errors are those of [NewReader],
-// and what the system says of a file that cannot be opened.
+// OpenImage opens the checkpoint in a file. The parents of an incremental one are
+// looked for in the same directory, under the names that a [Store] gives. Its
+// errors are those of [NewReader], what the system says of a file that cannot be
+// opened, a [*ParentError] for a parent, and a [*LimitError] for a chain of more
+// than MaxChain files.
 func OpenImage(path string) (*Image, error) { return OpenImageMax(path, MaxSize) }
 
 // OpenImageMax is [OpenImage] for files from untrusted hands: it refuses an
 // arena of more than maxSize bytes with a [*LimitError] before it takes memory
-// for the index, 10 bytes for each 2 MiB.
+// for the index, 10 bytes for each 2 MiB and file.
 func OpenImageMax(path string, maxSize int64) (*Image, error) {
-	// Opening a named pipe would wait for a writer.
-	if st, err := os.Stat(path); err != nil {
-		return nil, fmt.Errorf("opening checkpoint: %w", err)
-	} else if !st.Mode().IsRegular() {
-		return nil, corrupt(path, 0, "not a regular file")
-	}
-	f, err := os.Open(path)
+	l, err := openLink(path, maxSize)
 	if err != nil {
-		return nil, fmt.Errorf("opening checkpoint: %w", err)
+		return nil, err
 	}
-	st, err := f.Stat()
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("opening checkpoint: %w", err), f.Close())
-	}
-	im, err := newImage(f, st.Size(), path, maxSize)
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	im.file = f
-	return im, nil
+	dir := filepath.Dir(path)
+	return openChain(l, func(id uuid.UUID) (*link, error) {
+		return openLink(filepath.Join(dir, fileName(id)), maxSize)
+	})
 }
+
+// Parents finds the parent of an incremental checkpoint: its bytes and how many
+// there are. An error that is os.ErrNotExist says that it is not there.
+type Parents func(id uuid.UUID) (r io.ReaderAt, size int64, err error)
 
 // NewImage is [OpenImage] for a checkpoint of size bytes that is not in a file
-// of its own. The Image does not close r.
-func NewImage(r io.ReaderAt, size int64) (*Image, error) { return newImage(r, size, "", MaxSize) }
-
-func newImage(r io.ReaderAt, length int64, path string, maxSize int64) (*Image, error) {
-	h, err := readHeader(io.NewSectionReader(r, 0, length), path)
+// of its own. parents may be nil if the checkpoint is a full one. The Image does
+// not close r, nor what parents returns.
+func NewImage(r io.ReaderAt, size int64, parents Parents) (*Image, error) {
+	l, err := newLink(r, size, "", MaxSize)
 	if err != nil {
 		return nil, err
 	}
-	size := h.info.Size
-	if size > maxSize {
-		return nil, &LimitError{Path: path, What: "arena size", Got: size, Limit: maxSize}
+	return openChain(l, func(id uuid.UUID) (*link, error) {
+		if parents == nil {
+			return nil, os.ErrNotExist
+		}
+		r, size, err := parents(id)
+		if err != nil {
+			return nil, err
+		}
+		return newLink(r, size, "", MaxSize)
+	})
+}
+
+// openChain adds the parents of l. It closes what it has if it fails.
+func openChain(l *link, parent func(id uuid.UUID) (*link, error)) (_ *Image, err error) {
+	im := &Image{info: l.header.info}
+	im.add(l)
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, im.Close())
+		}
+	}()
+	seen := map[uuid.UUID]bool{l.header.info.ID: true}
+	for l.header.info.Incremental {
+		child := &l.header.info
+		if len(im.links) == MaxChain {
+			return nil, &LimitError{Path: im.info.Path, What: "number of files in the chain of parents", Got: MaxChain + 1, Limit: MaxChain}
+		}
+		fail := func(err error) error {
+			if errors.Is(err, os.ErrNotExist) {
+				err = ErrNoParent
+			}
+			return &ParentError{Path: child.Path, ID: child.ID, Parent: child.Parent, Err: err}
+		}
+		if seen[child.Parent] {
+			return nil, fail(corrupt("", hParent, "the chain of parents comes back to where it was"))
+		}
+		seen[child.Parent] = true
+		if l, err = parent(child.Parent); err != nil {
+			return nil, fail(err)
+		}
+		im.add(l)
+		info := &l.header.info
+		if info.ID != child.Parent {
+			return nil, fail(corrupt(info.Path, hID, "this is checkpoint %s", info.ID))
+		}
+		if info.Size != child.ParentSize {
+			return nil, fail(corrupt(info.Path, hSize, "its arena has %d bytes, its child was made for a parent of %d", info.Size, child.ParentSize))
+		}
 	}
-	end := ending{id: h.info.ID, headerCRC: h.crc, size: size, offset: length - endingSize(size)}
-	if end.offset < h.length {
-		return nil, truncated(path, length, "%d bytes are too few for header, index and trailer", length)
-	}
-	if end.offset%block.HeaderSize != 0 {
-		return nil, truncated(path, length, "%d bytes are not a whole number of pages", length)
-	}
-	regions := regionsOf(size)
-	if regions > math.MaxInt/16 {
-		return nil, &LimitError{Path: path, What: "number of 2 MiB regions on this processor", Got: regions, Limit: math.MaxInt / 16}
-	}
-	im := &Image{
-		r:      r,
-		header: h,
-		index:  make([]uint64, regions),
-		counts: make([]uint16, regions),
-	}
-	if err := im.readIndex(&end); err != nil {
-		return nil, err
-	}
-	h.info.Blocks, h.info.Pages, h.info.Bytes = end.blocks, end.pages, length
 	return im, nil
 }
 
-// readIndex reads and verifies index and trailer, and completes end.
-func (im *Image) readIndex(end *ending) error {
-	path := im.header.info.Path
-	buf := bufferPool.Get().(*ioBuffer)
-	defer bufferPool.Put(buf)
-	at := end.offset
-	next := func(n int64) ([]byte, error) {
-		b := buf[:n]
-		err := im.readAt(b, at, "index")
-		at += n
-		return b, err
+func (im *Image) add(l *link) {
+	im.links = append(im.links, l)
+	im.info.Chain = len(im.links)
+	if len(im.links) > 1 {
+		im.info.ChainBytes += l.header.info.Bytes
 	}
-	trailer, crc, sane, err := end.scan(next, func(region int64, off uint64) { im.index[region] = off })
-	if err != nil {
-		return err
-	}
-	if err := end.checkSums(path, &trailer, crc); err != nil {
-		return err
-	}
-	if !sane {
-		return corrupt(path, end.offset, "the index does not agree with the header")
-	}
-	if err := im.countPages(end); err != nil {
-		return err
-	}
-	return end.checkTrailer(path, &trailer, crc)
 }
 
-// countPages derives the size of every block from where the next one starts, and
-// verifies that the blocks fill the file from the header to the index: what the
-// index points to can then be read without asking the block.
-func (im *Image) countPages(end *ending) error {
-	path := im.header.info.Path
-	size := im.header.info.Size
-	last := -1 // region of the block before
-	until := func(next int64) error {
-		if last < 0 {
-			if next != im.header.length {
-				return corrupt(path, end.offset, "the first block is at byte %d, the header ends at %d", next, im.header.length)
-			}
-			return nil
-		}
-		off := int64(im.index[last])
-		n := (next-off)/block.PageSize - 1
-		if next%block.PageSize != 0 || n < 1 || n > int64(pagesIn(int64(last), size)) {
-			return corrupt(path, end.offset, "the block of region %d would be from byte %d to %d", last, off, next)
-		}
-		im.counts[last] = uint16(n)
-		end.blocks++
-		end.pages += n
-		return nil
-	}
-	for region, off := range im.index {
-		if off == 0 {
-			continue
-		}
-		if off > uint64(end.offset) {
-			return corrupt(path, end.offset, "the block of region %d would be at byte %d", region, off)
-		}
-		if err := until(int64(off)); err != nil {
-			return err
-		}
-		last = region
-	}
-	return until(end.offset)
-}
+// Info describes the checkpoint. Pages, Blocks and Bytes are those of its own
+// file.
+func (im *Image) Info() Info { return im.info }
 
-// readAt reads exactly len(b) bytes of the file.
-func (im *Image) readAt(b []byte, off int64, what string) error {
-	n, err := im.r.ReadAt(b, off)
-	if n == len(b) {
-		return nil
+// Files describes each file of the chain, newest first: one, if the checkpoint
+// is a full one.
+func (im *Image) Files() []Info {
+	infos := make([]Info, len(im.links))
+	for i, l := range im.links {
+		infos[i] = l.header.info
 	}
-	if err == nil {
-		err = io.ErrUnexpectedEOF
-	}
-	return readError(im.header.info.Path, off+int64(n), what, err)
+	return infos
 }
-
-// Info describes the checkpoint.
-func (im *Image) Info() Info { return im.header.info }
 
 // Size is the number of bytes of the arena.
-func (im *Image) Size() int64 { return im.header.info.Size }
+func (im *Image) Size() int64 { return im.info.Size }
 
 // Regions is the number of regions of the arena.
-func (im *Image) Regions() int { return len(im.index) }
+func (im *Image) Regions() int { return len(im.links[0].index) }
 
-// Index has an entry for each region: the offset of its block in the file, 0 if
-// all its pages are zero. The caller must not write to it.
-func (im *Image) Index() []uint64 { return im.index }
+// BlockOffset is where the block of a region starts in the checkpoint's own file,
+// 0 if that has none.
+func (im *Image) BlockOffset(region int) int64 { return im.links[0].blockOffset(region) }
 
-// BlockOffset is where the block of a region starts in the file, 0 if all its
-// pages are zero.
-func (im *Image) BlockOffset(region int) int64 { return int64(im.index[region]) }
-
-// BlockSize is the number of bytes of a region's block, 0 if it has none.
-func (im *Image) BlockSize(region int) int {
-	if im.counts[region] == 0 {
-		return 0
+// BlockSize is the number of bytes of a region's blocks in all files, 0 if all
+// its pages are zero. It may be more than 2 MiB + 4 KiB only if the image is a
+// chain, and less than its pages need if they are compressed.
+func (im *Image) BlockSize(region int) (n int) {
+	for _, l := range im.links {
+		if l.has(region) {
+			n += l.blockSize(region)
+		}
 	}
-	return block.HeaderSize + int(im.counts[region])*block.PageSize
+	return n
 }
 
-// File is the open file, for those who read it by its descriptor; nil if the
-// image was opened by [NewImage]. It is closed by Close, and nobody else.
-func (im *Image) File() *os.File { return im.file }
-
-// Close closes the file.
-func (im *Image) Close() error {
-	if im.file == nil {
-		return nil
+// Close closes the files.
+func (im *Image) Close() (err error) {
+	for _, l := range im.links {
+		err = errors.Join(err, l.close())
 	}
-	if err := im.file.Close(); err != nil {
-		return fmt.Errorf("closing checkpoint: %w", err)
-	}
-	return nil
+	return err
 }

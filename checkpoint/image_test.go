@@ -17,7 +17,7 @@ import (
 // openBytes opens a checkpoint in memory.
 func openBytes(t testing.TB, b []byte) *Image {
 	t.Helper()
-	im, err := NewImage(bytes.NewReader(b), int64(len(b)))
+	im, err := NewImage(bytes.NewReader(b), int64(len(b)), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +47,7 @@ func TestOpeningReadsTheIndexOnly(t *testing.T) {
 		}
 		b := encodeHoles(t, src)
 		counted := &countingReaderAt{ReaderAt: bytes.NewReader(b)}
-		im, err := NewImage(counted, int64(len(b)))
+		im, err := NewImage(counted, int64(len(b)), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -63,7 +63,7 @@ func TestOpeningReadsTheIndexOnly(t *testing.T) {
 func TestBlockIsOneRead(t *testing.T) {
 	b := encode(t, random(3*regionSize, 0.9), WriteOptions{})
 	counted := &countingReaderAt{ReaderAt: bytes.NewReader(b)}
-	im, err := NewImage(counted, int64(len(b)))
+	im, err := NewImage(counted, int64(len(b)), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +80,7 @@ func TestBlockIsOneRead(t *testing.T) {
 		if &blk.Header[0] != &buf[0] || &blk.Pages[0] != &buf[block.HeaderSize] {
 			t.Error("the block is not in the caller's buffer")
 		}
-		if im.BlockOffset(region) != int64(im.Index()[region]) || im.BlockSize(region) != blk.Header.Size() {
+		if im.BlockOffset(region) != int64(im.Direct().Index[region]) || im.BlockSize(region) != blk.Header.Size() {
 			t.Errorf("region %d: offset %d, size %d", region, im.BlockOffset(region), im.BlockSize(region))
 		}
 	}
@@ -172,8 +172,8 @@ func TestFileCutAfterOpeningIsAnError(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer im.Close()
-	if im.File() == nil || im.File().Name() != path {
-		t.Error("File is not the file")
+	if d := im.Direct(); d.File == nil || d.File.Name() != path || d.Path != path || !d.Whole {
+		t.Error("Direct is not the file")
 	}
 	if err := os.Truncate(path, im.BlockOffset(2)+block.HeaderSize+100); err != nil {
 		t.Fatal(err)

@@ -7,100 +7,97 @@ import (
 	"github.com/cowheap/cowheap/internal/block"
 )
 
-// ReadBlock reads the block of a region into buf, which must have room for
-// [Image.BlockSize] bytes (2 MiB + 4 KiB are enough for any), by one pread, and
-// verifies all of it. What it returns lies in buf. Of a region without a block it
-// returns a Block without Header and Pages: all its pages are zero.
+// ReadBlock reads and verifies a region: its pages that are not zero, from
+// whichever files of the chain have them, not compressed. buf must have room for
+// a header and these pages; 2 MiB + 4 KiB are enough for any. What it returns lies
+// in buf. Of a region without any it returns a Block without Header and Pages:
+// all its pages are zero.
 //
-// The error is a [*ChecksumError], a [*FormatError] (ErrTruncated if the file
-// has become shorter) or a [*ReadError].
+// A block that is not compressed, of a full checkpoint, is one pread. The error
+// is a [*ChecksumError], a [*FormatError] (ErrTruncated if the file has become
+// shorter) or a [*ReadError].
 func (im *Image) ReadBlock(region int, buf []byte) (Block, error) {
 	size := im.BlockSize(region)
 	if size == 0 {
 		return Block{Region: region}, nil
 	}
-	if len(buf) < size {
-		return Block{}, fmt.Errorf("buffer of %d bytes for a block of %d: %w", len(buf), size, io.ErrShortBuffer)
+	if l := im.links[0]; len(im.links) == 1 && !l.isCompressed(region) {
+		if len(buf) < size {
+			return Block{}, shortBuffer(buf, "block", size)
+		}
+		return l.readBlock(region, buf, nil)
 	}
-	buf = buf[:size]
-	off := im.BlockOffset(region)
-	if err := im.readAt(buf, off, "block"); err != nil {
+	p, err := im.plan(region)
+	if err != nil {
 		return Block{}, err
+	}
+	defer p.free()
+	if p.pages == 0 {
+		return Block{Region: region}, nil
+	}
+	if size := block.HeaderSize + p.pages*block.PageSize; len(buf) < size {
+		return Block{}, shortBuffer(buf, "block", size)
 	}
 	h := block.Header(buf[:block.HeaderSize])
-	pages := buf[block.HeaderSize:]
-	if err := im.checkHeader(region, h); err != nil {
-		return Block{}, err
+	h.Reset(uint32(region), im.info.ID)
+	pages := buf[block.HeaderSize:][:p.pages*block.PageSize]
+	b := Block{Region: region, Header: h, Pages: pages}
+	stored := p.stored()
+	for first, n := range stored.Runs() {
+		if err := p.read(pages, first, n); err != nil {
+			return Block{}, err
+		}
+		for i := first; i < first+n; i++ {
+			h.SetPage(i, p.sources[p.from[i]-1].head.PageCRC(i))
+		}
+		pages = pages[n*block.PageSize:]
 	}
-	if err := h.CheckPages(pages); err != nil {
-		return Block{}, blockError(im.header.info.Path, off, err)
-	}
-	return Block{Region: region, Header: h, Pages: pages}, nil
+	h.Seal()
+	return b, nil
 }
 
-// ReadHeader reads and verifies the header of a region's block into buf, at
-// least 4096 bytes. It is nil if the region has no block.
+// ReadHeader reads and verifies the header of a region's block in the
+// checkpoint's own file into buf, at least 4096 bytes. It is nil if that has no
+// block of the region.
 func (im *Image) ReadHeader(region int, buf []byte) (block.Header, error) {
-	if im.BlockSize(region) == 0 {
+	if !im.links[0].has(region) {
 		return nil, nil
 	}
 	if len(buf) < block.HeaderSize {
-		return nil, fmt.Errorf("buffer of %d bytes for a header of %d: %w", len(buf), block.HeaderSize, io.ErrShortBuffer)
+		return nil, shortBuffer(buf, "header", block.HeaderSize)
 	}
-	h := block.Header(buf[:block.HeaderSize])
-	if err := im.readAt(h, im.BlockOffset(region), "block"); err != nil {
-		return nil, err
-	}
-	return h, im.checkHeader(region, h)
+	return im.links[0].readHeader(region, buf)
 }
 
-// checkHeader verifies a block's header by itself, by the file's header and by
-// the index.
-func (im *Image) checkHeader(region int, h block.Header) error {
-	off := im.BlockOffset(region)
-	got, err := checkBlockHeader(im.header, off, h)
-	if err != nil {
-		return err
-	}
-	if got != int64(region) || h.Size() != im.BlockSize(region) {
-		return corrupt(im.header.info.Path, off, "the index promises %d bytes of region %d, the block has %d bytes of region %d",
-			im.BlockSize(region), region, h.Size(), got)
-	}
-	return nil
+func shortBuffer(buf []byte, what string, size int) error {
+	return fmt.Errorf("buffer of %d bytes for a %s of %d: %w", len(buf), what, size, io.ErrShortBuffer)
 }
 
 // ReadPage reads and verifies page number page of the arena (its offset / 4096)
-// into buf, at least 4096 bytes. It reads the block's header each time: whoever
-// wants many pages reads blocks.
+// into buf, at least 4096 bytes. It reads the headers of the blocks each time:
+// whoever wants many pages reads blocks.
 func (im *Image) ReadPage(page int64, buf []byte) error {
 	if page < 0 || page >= im.Size()/block.PageSize {
 		return fmt.Errorf("page %d of an arena of %d pages: %w", page, im.Size()/block.PageSize, io.EOF)
 	}
 	if len(buf) < block.PageSize {
-		return fmt.Errorf("buffer of %d bytes for a page of %d: %w", len(buf), block.PageSize, io.ErrShortBuffer)
+		return shortBuffer(buf, "page", block.PageSize)
 	}
-	var head [block.HeaderSize]byte
-	h, err := im.ReadHeader(int(page/block.RegionPages), head[:])
+	p, err := im.plan(int(page / block.RegionPages))
 	if err != nil {
 		return err
 	}
-	return im.page(h, int(page%block.RegionPages), int(page/block.RegionPages), buf[:block.PageSize])
+	defer p.free()
+	return p.page(int(page%block.RegionPages), buf[:block.PageSize])
 }
 
-// page reads page i of a region whose block has header h, nil if it has none.
-func (im *Image) page(h block.Header, i, region int, buf []byte) error {
-	if h == nil || !h.Stored(i) {
+// page reads page i, stored or not.
+func (p *plan) page(i int, buf []byte) error {
+	if p.from[i] == 0 {
 		clear(buf)
 		return nil
 	}
-	off := im.BlockOffset(region) + block.HeaderSize + int64(h.Rank(i))*block.PageSize
-	if err := im.readAt(buf, off, "page"); err != nil {
-		return err
-	}
-	if want, got := h.PageCRC(i), block.CRC(buf); want != got {
-		return &ChecksumError{Path: im.header.info.Path, Offset: off, What: fmt.Sprintf("page %d of region %d", i, region), Want: want, Got: got}
-	}
-	return nil
+	return p.read(buf, i, 1)
 }
 
 // ReadAt reads verified bytes of the arena, as [io.ReaderAt] has it.
@@ -108,24 +105,29 @@ func (im *Image) ReadAt(p []byte, off int64) (n int, err error) {
 	if off < 0 {
 		return 0, fmt.Errorf("reading at %d: negative offset", off)
 	}
-	var head [block.HeaderSize]byte
 	var page [block.PageSize]byte
-	var h block.Header
-	region := -1
+	var at *plan // of the region that is being read
+	defer func() {
+		if at != nil {
+			at.free()
+		}
+	}()
 	for n < len(p) && off < im.Size() {
-		if r := int(off / block.RegionSize); r != region {
-			if h, err = im.ReadHeader(r, head[:]); err != nil {
+		if r := int(off / block.RegionSize); at == nil || at.region != r {
+			if at != nil {
+				at.free()
+			}
+			if at, err = im.plan(r); err != nil {
 				return n, err
 			}
-			region = r
 		}
 		i := int(off % block.RegionSize / block.PageSize)
 		from := int(off % block.PageSize)
 		dst := p[n:min(len(p), n+block.PageSize-from)]
 		if len(dst) == block.PageSize {
-			err = im.page(h, i, region, dst)
+			err = at.page(i, dst)
 		} else {
-			err = im.page(h, i, region, page[:])
+			err = at.page(i, page[:])
 			copy(dst, page[from:])
 		}
 		if err != nil {

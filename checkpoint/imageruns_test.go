@@ -20,13 +20,13 @@ func TestReadRunsGivesWhatReadAtGives(t *testing.T) {
 	if _, err := Write(t.Context(), &file, bytesSource(src), WriteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	im, err := NewImage(bytes.NewReader(file.Bytes()), int64(file.Len()))
+	im, err := NewImage(bytes.NewReader(file.Bytes()), int64(file.Len()), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, room := range []int{1, 2, 3, 512} {
 		got := make([]byte, len(src))
-		buf := make([]byte, block.HeaderSize+room*block.PageSize)
+		buf := make([]byte, room*block.PageSize)
 		for r := range im.Regions() {
 			err := im.ReadRuns(r, buf, func(page int, pages []byte) error {
 				if len(pages) > room*block.PageSize || block.IsZero(pages) {
@@ -43,7 +43,7 @@ func TestReadRunsGivesWhatReadAtGives(t *testing.T) {
 			t.Errorf("with room for %d pages the rows differ from the source", room)
 		}
 	}
-	if err := im.ReadRuns(0, make([]byte, block.HeaderSize), nil); !errors.Is(err, io.ErrShortBuffer) {
+	if err := im.ReadRuns(0, make([]byte, block.PageSize-1), nil); !errors.Is(err, io.ErrShortBuffer) {
 		t.Errorf("no room: %v", err)
 	}
 	stop := errors.New("stop")

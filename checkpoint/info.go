@@ -19,6 +19,19 @@ type Info struct {
 	Bytes  int64     // length of the file or stream
 	Path   string    // file it was written to or read from, "" for a stream
 	Roots  []Root    // in the order in which they were given to the writer
+
+	Incremental bool  // holds only what differs from Parent; Pages, Blocks and Bytes count that
+	ParentSize  int64 // bytes of the parent's arena, if Incremental
+	Compressed  bool  // pages may be compressed
+
+	// Of an [Image], and of what a [Store] says:
+	Chain      int   // files that the state is in: 1, and for an incremental one its parents up to a full one
+	ChainBytes int64 // length of these files together
+
+	// Of what was restored lazily: bytes of the arena that were read at once all
+	// the same, because they are in other files of the chain than most pages, or
+	// compressed. Size: everything was.
+	Eager int64
 }
 
 // Root is a named starting point in the arena and the layout of its type.

@@ -1,10 +1,13 @@
 package checkpoint
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"path/filepath"
 	"syscall"
+
+	"github.com/google/uuid"
 )
 
 // Latest opens the newest usable checkpoint. One that is damaged is passed over
@@ -21,19 +24,19 @@ import (
 // Everything else ends the search with the error as it is: no memory, no
 // permission, a cancelled context, a checkpoint of another version or larger
 // than MaxSize. An older checkpoint is no answer to these.
-func (d *Dir) Latest(try func(*Image) error) (im *Image, skipped []error, err error) {
-	if err := d.checkOpen(); err != nil {
+func (s *Store) Latest(try func(*Image) error) (im *Image, skipped []error, err error) {
+	if err := s.checkOpen(); err != nil {
 		return nil, nil, err
 	}
 	// A concurrent Save may remove what was listed, after it has put something
 	// newer there: list again. What is listed each time and never there (a link
 	// to nothing) counts as damaged in the end.
 	for range relists {
-		if im, skipped, err = d.latest(try, false); !errors.Is(err, errVanished) {
+		if im, skipped, err = s.latest(try, false); !errors.Is(err, errVanished) {
 			return im, skipped, err
 		}
 	}
-	return d.latest(try, true)
+	return s.latest(try, true)
 }
 
 // relists is how often Latest lists again: a Save has to finish between any two.
@@ -42,22 +45,22 @@ const relists = 5
 // errVanished: a checkpoint is no longer where the listing saw it.
 var errVanished = errors.New("checkpoint was removed meanwhile")
 
-func (d *Dir) latest(try func(*Image) error, final bool) (*Image, []error, error) {
-	names, err := d.names()
+func (s *Store) latest(try func(*Image) error, final bool) (*Image, []error, error) {
+	names, err := s.names()
 	if err != nil {
 		return nil, nil, err
 	}
 	if len(names) == 0 {
-		return nil, nil, wrapDir("searching", d.path, ErrNotFound)
+		return nil, nil, wrapDir("searching", s.path, ErrNotFound)
 	}
 	var skipped []error
 	for _, name := range names {
-		path := filepath.Join(d.path, name)
-		im, err := d.open(name)
+		path := filepath.Join(s.path, name)
+		im, err := s.open(name)
+		if (errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrNoParent)) && !final {
+			return nil, nil, errVanished
+		}
 		if errors.Is(err, fs.ErrNotExist) {
-			if !final {
-				return nil, nil, errVanished
-			}
 			err = corrupt(path, 0, "the name is there, the file is not")
 		}
 		if err == nil && try != nil {
@@ -66,61 +69,86 @@ func (d *Dir) latest(try func(*Image) error, final bool) (*Image, []error, error
 			}
 		}
 		if err == nil {
-			d.judge(name, true)
+			s.note(name, card{info: im.links[0].header.info})
 			return im, skipped, nil
 		}
 		err = &SkippedError{Path: path, Err: err}
 		if !isDamage(err) {
 			return nil, skipped, err
 		}
-		d.judge(name, false)
+		s.judge(name, err)
 		skipped = append(skipped, err)
 	}
-	return nil, skipped, &AllDamagedError{Path: d.path, Skipped: skipped}
+	return nil, skipped, &AllDamagedError{Path: s.path, Skipped: skipped}
 }
 
 // List describes the checkpoints, newest first, and those that cannot be opened
 // in skipped, a [*SkippedError] each. It verifies headers, indexes and trailers,
-// not the pages.
-func (d *Dir) List() (infos []Info, skipped []error, err error) {
-	if err := d.checkOpen(); err != nil {
+// and that parents are there, not the pages.
+func (s *Store) List() (infos []Info, skipped []error, err error) {
+	if err := s.checkOpen(); err != nil {
 		return nil, nil, err
 	}
-	names, err := d.names()
+	names, err := s.names()
 	if err != nil {
 		return nil, nil, err
 	}
+	// Not from memory: a file may have changed since.
+	c := &catalog{names: names, cards: make(map[string]card, len(names))}
 	for _, name := range names {
-		im, err := d.open(name)
-		if errors.Is(err, fs.ErrNotExist) {
+		if known := s.look(name); !errors.Is(known.err, fs.ErrNotExist) {
+			c.cards[name] = known
+		}
+	}
+	for _, name := range names {
+		if _, there := c.cards[name]; !there {
 			continue
 		}
+		files, err := c.chain(name)
 		if err != nil {
-			skipped = append(skipped, &SkippedError{Path: filepath.Join(d.path, name), Err: err})
+			skipped = append(skipped, &SkippedError{Path: filepath.Join(s.path, name), Err: err})
 			continue
 		}
-		infos = append(infos, im.Info())
-		im.Close()
+		infos = append(infos, describe(files))
 	}
 	return infos, skipped, nil
 }
 
-// open opens a checkpoint of the directory. Its name must be its ID: the order
-// rests on it.
-func (d *Dir) open(name string) (*Image, error) {
-	path := filepath.Join(d.path, name)
-	im, err := OpenImageMax(path, d.opts.MaxSize)
-	if err != nil {
+// Open opens the checkpoint with this ID: ErrNotFound if there is none, else the
+// errors of [OpenImage].
+func (s *Store) Open(id uuid.UUID) (im *Image, err error) {
+	if err := s.checkOpen(); err != nil {
 		return nil, err
 	}
-	if id := im.Info().ID; fileName(id) != name {
-		return nil, errors.Join(corrupt(path, hID, "the file has the name of another checkpoint, its ID is %s", id), im.Close())
+	// A parent may go when a Save has made the child go, or a fold has made it full.
+	for range relists {
+		if im, err = s.open(fileName(id)); !errors.Is(err, ErrNoParent) {
+			break
+		}
 	}
-	return im, nil
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, wrapDir("looking for "+id.String()+" in", s.path, ErrNotFound)
+	}
+	return im, err
+}
+
+// Verify reads the checkpoint with this ID and its parents and verifies every
+// byte. progress, if not nil, is told how many bytes were read of how many. One
+// that is damaged does not count any more when others are pruned. Errors: those
+// of Open, [Image.Verify], and ctx's.
+func (s *Store) Verify(ctx context.Context, id uuid.UUID, progress func(done, total int64)) error {
+	im, err := s.Open(id)
+	if err == nil {
+		err = errors.Join(im.Verify(ctx, progress), im.Close())
+	}
+	if err != nil && isDamage(err) {
+		s.judge(fileName(id), err)
+	}
+	return err
 }
 
 // isDamage reports whether an error means that the checkpoint cannot be had, as
 // opposed to not here, not now or not by this program.
 func isDamage(err error) bool {
-	return errors.Is(err, ErrCorrupt) || errors.Is(err, syscall.EIO)
+	return errors.Is(err, ErrCorrupt) || errors.Is(err, ErrNoParent) || errors.Is(err, syscall.EIO)
 }

@@ -10,13 +10,13 @@ import (
 	"strings"
 )
 
-// lockName is the file that a Dir holds locked. It is never removed: a second
+// lockName is the file that a Store holds locked. It is never removed: a second
 // process could hold the removed file locked while a third locks a new one. It
 // holds the number of the process, for the message to the next that tries.
 const lockName = "LOCK"
 
 // lockDir locks the directory for this open file: against other processes and
-// against a second Dir of this one. The lock goes when the process ends, however
+// against a second Store of this one. The lock goes when the process ends, however
 // it ends.
 func lockDir(dir string) (io.Closer, error) {
 	path := filepath.Join(dir, lockName)

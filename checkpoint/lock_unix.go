@@ -12,7 +12,7 @@ import (
 const canSyncDir = true
 
 // lockFile takes an exclusive flock. It belongs to the open file, not to the
-// process, so that two Dirs of one process exclude each other too; fcntl locks
+// process, so that two Stores of one process exclude each other too; fcntl locks
 // would not.
 func lockFile(f *os.File) error {
 	for {

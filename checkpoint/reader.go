@@ -18,8 +18,9 @@ type Reader struct {
 	r      io.Reader
 	header *fileHeader
 	buf    *ioBuffer
-	pos    int64 // bytes read from r
-	next   int64 // lowest region that may come
+	out    *ioBuffer // pages of a compressed block
+	pos    int64     // bytes read from r
+	next   int64     // lowest region that may come
 	blocks []blockAt
 	pages  int64
 	err    error // sticky
@@ -28,15 +29,15 @@ type Reader struct {
 // blockAt is where a block was seen.
 type blockAt struct {
 	region int64
-	offset int64
+	entry  uint64 // of the index
 }
 
 // Block is what [Reader.Next] and [Image.ReadBlock] give: a region that is not
-// all zero.
+// all zero, or, on the stream of an incremental checkpoint, one that has changed.
 type Block struct {
 	Region int          // number of the region: it starts at Region * 2 MiB of the arena
-	Header block.Header // says which pages are there; verified
-	Pages  []byte       // the stored pages, ascending, without gaps; verified
+	Header block.Header // says which pages are there, and which have become zero; verified
+	Pages  []byte       // the stored pages, ascending, without gaps; verified, not compressed
 }
 
 // NewReader reads the header from r. The error is a [*FormatError], a
@@ -59,8 +60,10 @@ func (r *Reader) Info() Info {
 	return info
 }
 
-// Next reads the next region that is not all zero. What it returns is valid
-// until the next call. io.EOF says that the checkpoint has ended and that
+// Next reads the next block: of a full checkpoint the next region that is not all
+// zero, of an incremental one (see Info) the next that has changed, with only the
+// pages that have: those in Block.Pages, and as zeros those in
+// Block.Header.ZeroPages. What it returns is valid until the next call. io.EOF says that the checkpoint has ended and that
 // everything about it was right; until then what was read may be the start of
 // one that was cut off.
 func (r *Reader) Next() (Block, error) {
@@ -75,6 +78,10 @@ func (r *Reader) Next() (Block, error) {
 		r.err = err
 		bufferPool.Put(r.buf)
 		r.buf = nil
+		if r.out != nil {
+			bufferPool.Put(r.out)
+			r.out = nil
+		}
 		return Block{}, err
 	}
 	return b, nil
@@ -101,11 +108,23 @@ func (r *Reader) read() (Block, error) {
 	if err := r.fill(pages, fmt.Sprintf("block of region %d", region)); err != nil {
 		return Block{}, err
 	}
+	entry := uint64(at)
+	if h.Codec() != block.Raw {
+		entry |= entryCompressed
+		if r.out == nil {
+			r.out = bufferPool.Get().(*ioBuffer)
+		}
+		stored := pages
+		pages = r.out[:h.Count()*block.PageSize]
+		if err := expandBlock("", at, h, pages, stored); err != nil {
+			return Block{}, err
+		}
+	}
 	if err := h.CheckPages(pages); err != nil {
 		return Block{}, blockError("", at, err)
 	}
 	r.next = region + 1
-	r.blocks = append(r.blocks, blockAt{region, at})
+	r.blocks = append(r.blocks, blockAt{region, entry})
 	r.pages += int64(h.Count())
 	return Block{Region: int(region), Header: h, Pages: pages}, nil
 }
@@ -133,12 +152,12 @@ func (r *Reader) finish(at int64) error {
 	agrees := true
 	seen := r.blocks
 	trailer, crc, sane, err := end.scan(next, func(region int64, off uint64) {
-		want := int64(0)
+		want := uint64(0)
 		if len(seen) > 0 && seen[0].region == region {
-			want = seen[0].offset
+			want = seen[0].entry
 			seen = seen[1:]
 		}
-		agrees = agrees && off == uint64(want)
+		agrees = agrees && off == want
 	})
 	if err != nil {
 		return err
@@ -179,8 +198,16 @@ func checkBlockHeader(file *fileHeader, at int64, h block.Header) (region int64,
 	if region >= regionsOf(file.info.Size) {
 		return 0, corrupt(path, at, "region %d is outside the arena of %d bytes", region, file.info.Size)
 	}
-	if n := pagesIn(region, file.info.Size); h.Rank(n) != h.Count() {
+	zeros := h.ZeroPages()
+	n := pagesIn(region, file.info.Size)
+	if outside := zeros.Without(block.FirstPages(n)); h.Rank(n) != h.Count() || !outside.Empty() {
 		return 0, corrupt(path, at, "region %d has a page outside the arena of %d bytes", region, file.info.Size)
+	}
+	if !file.info.Incremental && !zeros.Empty() {
+		return 0, corrupt(path, at, "region %d of a full checkpoint has pages that have become zero", region)
+	}
+	if !file.info.Compressed && h.Codec() != block.Raw {
+		return 0, corrupt(path, at, "region %d is compressed, the checkpoint is not", region)
 	}
 	return region, nil
 }

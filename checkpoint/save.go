@@ -3,6 +3,7 @@ package checkpoint
 import (
 	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"path/filepath"
 	"slices"
@@ -11,73 +12,130 @@ import (
 )
 
 // Save writes a checkpoint of src into the directory, makes it durable, and then
-// removes the oldest until Keep usable ones are left. When it returns nil the
-// checkpoint survives a crash of the machine.
+// removes what Keep and KeepFor do not keep. When it returns nil the checkpoint
+// survives a crash of the machine.
+//
+// With opts.Changed it is an incremental one, if the parent is in the store and
+// can be used, its size is opts.ParentSize, and the chain does not become longer
+// than MaxChain; else a full one. Info.Incremental says which.
 //
 // The order is: write under a temporary name, sync, close, rename, sync the
 // directory, remove. After an error nothing that was there before has changed,
 // and the new checkpoint is not there, though it may come back after a crash if
 // it was the last sync that failed. A sync is never tried again: the kernel
 // reports lost writes once and then forgets them, so what failed to sync is
-// thrown away. The error is that of [Write] or a [*WriteError]: fs.ErrExist if
+// thrown away. The error is that of [Write], a [*SpaceError] before anything was
+// written if the disk is obviously too full, or a [*WriteError]: fs.ErrExist if
 // opts.ID is that of a checkpoint that is there.
-func (d *Dir) Save(ctx context.Context, src Source, opts WriteOptions) (Info, error) {
-	select {
-	case <-d.saving:
-		defer func() { d.saving <- struct{}{} }()
-	case <-ctx.Done():
-		return Info{}, &WriteError{Path: d.path, Op: "waiting to write", Err: cancelled(ctx)}
-	}
-	if err := d.checkOpen(); err != nil {
+func (s *Store) Save(ctx context.Context, src Source, opts WriteOptions) (Info, error) {
+	if err := s.take(ctx); err != nil {
 		return Info{}, err
 	}
-	if err := d.claim(&opts); err != nil {
-		return Info{}, err
+	defer s.give()
+	if opts.ID == uuid.Nil {
+		var err error
+		if opts.ID, err = s.NewID(); err != nil {
+			return Info{}, err
+		}
 	}
-	name := fileName(opts.ID)
-	path := filepath.Join(d.path, name)
-	info, err := d.writeFile(ctx, path, src, opts)
+	if opts.Compression == Uncompressed {
+		opts.Compression = s.opts.Compression
+	}
+	path, c, err := s.claim(opts.ID)
 	if err != nil {
 		return Info{}, err
 	}
-	info.Path = path
-	d.judge(name, true)
-	d.prune(name)
-	return info, nil
+	files := []Info{{}} // the new one's, and those it needs
+	if opts.Changed != nil {
+		parents, err := c.chain(fileName(opts.Parent))
+		if err == nil && parents[0].Size == opts.ParentSize && len(parents) < s.opts.MaxChain && opts.Parent != opts.ID {
+			files = append(files, parents...)
+		} else {
+			opts.Changed = nil
+		}
+	}
+	if err := s.room(ctx, path, src, &opts); err != nil {
+		return Info{}, err
+	}
+	info, err := s.writeFile(ctx, path, func(w io.Writer) (Info, error) { return Write(ctx, w, src, opts) })
+	if err != nil {
+		return Info{}, err
+	}
+	return s.saved(path, info, files), nil
 }
 
-// claim completes the ID and makes sure that no checkpoint has it.
-func (d *Dir) claim(opts *WriteOptions) (err error) {
-	if opts.ID == uuid.Nil {
-		opts.ID, err = d.NewID()
+// take takes the token of saving, and refuses if the store is closed.
+func (s *Store) take(ctx context.Context) error {
+	select {
+	case <-s.saving:
+	case <-ctx.Done():
+		return &WriteError{Path: s.path, Op: "waiting to write", Err: cancelled(ctx)}
+	}
+	if err := s.checkOpen(); err != nil {
+		s.give()
 		return err
 	}
-	d.see(opts.ID)
-	names, err := d.names()
-	if err == nil && slices.Contains(names, fileName(opts.ID)) {
-		err = &WriteError{Path: filepath.Join(d.path, fileName(opts.ID)), Op: "creating", Err: fs.ErrExist}
-	}
-	return err
+	return nil
 }
 
-// writeFile does what Save promises up to the point of no return.
-func (d *Dir) writeFile(ctx context.Context, path string, src Source, opts WriteOptions) (info Info, err error) {
-	temp := path[:len(path)-len(fileSuffix)] + tempSuffix
+func (s *Store) give() { s.saving <- struct{}{} }
+
+// claim makes sure that no checkpoint has the ID.
+func (s *Store) claim(id uuid.UUID) (path string, c *catalog, err error) {
+	s.see(id)
+	path = filepath.Join(s.path, fileName(id))
+	if c, err = s.catalog(); err != nil {
+		return path, nil, err
+	}
+	if slices.Contains(c.names, fileName(id)) {
+		return path, nil, &WriteError{Path: path, Op: "creating", Err: fs.ErrExist}
+	}
+	return path, c, nil
+}
+
+// saved does what follows the point of no return. files are those that the new
+// one needs, with room for itself as the first.
+func (s *Store) saved(path string, info Info, files []Info) Info {
+	info.Path = path
+	info.Chain, info.ChainBytes = 1, info.Bytes
+	s.note(filepath.Base(path), card{info: info})
+	files[0] = info
+	s.prune(Policy{s.opts.Keep, s.opts.KeepFor}, filepath.Base(path)) // its error is PruneError
+	s.foldInBackground(files)
+	return describe(files)
+}
+
+// writeFile writes a file under its temporary name and gives it its own, as Save
+// promises.
+func (s *Store) writeFile(ctx context.Context, path string, write func(w io.Writer) (Info, error)) (info Info, err error) {
+	temp, info, err := s.writeTemp(path, write)
+	if err != nil {
+		return Info{}, err
+	}
+	return info, s.publish(temp, path, info.Bytes)
+}
+
+// tempPath is the temporary name of a checkpoint's file.
+func tempPath(path string) string { return path[:len(path)-len(fileSuffix)] + tempSuffix }
+
+// writeTemp writes a file under its temporary name and makes its bytes durable.
+// After an error it is not there.
+func (s *Store) writeTemp(path string, write func(w io.Writer) (Info, error)) (_ string, info Info, err error) {
+	temp := tempPath(path)
 	var done int64
 	failed := func(op string, err error) error {
 		return &WriteError{Path: path, Op: op, Offset: done, Err: err}
 	}
-	f, err := d.fs.Create(temp)
+	f, err := s.fs.Create(temp)
 	if errors.Is(err, fs.ErrExist) {
 		// A leftover of this very ID: an earlier save whose clean-up failed too.
-		if err = d.fs.Remove(temp); err == nil {
-			f, err = d.fs.Create(temp)
+		if err = s.fs.Remove(temp); err == nil {
+			f, err = s.fs.Create(temp)
 		}
 	}
 	if err != nil {
-		return Info{}, failed("creating", err)
+		return "", Info{}, failed("creating", err)
 	}
-	leftover := temp
 	open := true
 	defer func() {
 		if err == nil {
@@ -86,96 +144,40 @@ func (d *Dir) writeFile(ctx context.Context, path string, src Source, opts Write
 		if open {
 			f.Close()
 		}
-		if d.fs.Remove(leftover) != nil {
-			// The next OpenDir sweeps a temporary file. One that has its name
-			// but may lose it in a crash must not push out an older one.
-			d.judge(filepath.Base(leftover), false)
-		}
+		_ = s.fs.Remove(temp) // else the next OpenStore sweeps it
 	}()
 
-	if info, err = Write(ctx, f, src, opts); err != nil {
+	if info, err = write(f); err != nil {
 		if e, ok := errors.AsType[*WriteError](err); ok && e.Path == "" {
 			e.Path = path
 		}
-		return Info{}, err
+		return "", Info{}, err
 	}
 	done = info.Bytes
 	if err := f.Sync(); err != nil {
-		return Info{}, failed("syncing", err)
+		return "", Info{}, failed("syncing", err)
 	}
 	open = false
 	if err := f.Close(); err != nil {
-		return Info{}, failed("closing", err)
+		return "", Info{}, failed("closing", err)
 	}
-	if err := d.fs.Rename(temp, path); err != nil {
-		return Info{}, failed("renaming", err)
-	}
-	leftover = path
-	if err := d.fs.SyncDir(d.path); err != nil {
-		return Info{}, failed("syncing the directory of", err)
-	}
-	return info, nil
+	return temp, info, nil
 }
 
-// prune removes what is older than the Keep newest usable checkpoints, oldest
-// first. A damaged one does not count, so that it never pushes out a good one;
-// it is removed when it is old enough. The one just saved stays in any case.
-func (d *Dir) prune(saved string) {
-	names, err := d.names()
-	if err == nil {
-		kept := 0
-		for i, name := range names {
-			if kept == d.opts.Keep {
-				err = d.remove(names[i:], saved)
-				break
-			}
-			if d.isUsable(name) {
-				kept++
-			}
+// publish gives a temporary file its name, durably.
+func (s *Store) publish(temp, path string, done int64) error {
+	if err := s.fs.Rename(temp, path); err != nil {
+		_ = s.fs.Remove(temp)
+		return &WriteError{Path: path, Op: "renaming", Offset: done, Err: err}
+	}
+	if err := s.fs.SyncDir(s.path); err != nil {
+		err = &WriteError{Path: path, Op: "syncing the directory of", Offset: done, Err: err}
+		if s.fs.Remove(path) != nil {
+			// It has its name but may lose it in a crash: it must not push out
+			// an older one.
+			s.judge(filepath.Base(path), err)
 		}
+		return err
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.pruneErr = err
-}
-
-// remove deletes the named checkpoints, from the last to the first.
-func (d *Dir) remove(names []string, except string) (err error) {
-	for i := len(names) - 1; i >= 0; i-- {
-		if names[i] == except {
-			continue
-		}
-		if e := d.fs.Remove(filepath.Join(d.path, names[i])); e != nil && !errors.Is(e, fs.ErrNotExist) {
-			err = errors.Join(err, e)
-			continue
-		}
-		d.mu.Lock()
-		delete(d.usable, names[i])
-		d.mu.Unlock()
-	}
-	return err
-}
-
-// judge records whether a checkpoint can be restored.
-func (d *Dir) judge(name string, usable bool) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.usable[name] = usable
-}
-
-// isUsable says what is known of a checkpoint, and looks at it if nothing is.
-func (d *Dir) isUsable(name string) bool {
-	d.mu.Lock()
-	usable, known := d.usable[name]
-	d.mu.Unlock()
-	if known {
-		return usable
-	}
-	im, err := d.open(name)
-	if err != nil {
-		return false
-	}
-	im.Close()
-	d.judge(name, true)
-	return true
+	return nil
 }

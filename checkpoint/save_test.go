@@ -57,9 +57,9 @@ func numbered(n int) WriteOptions {
 // state is the arena of the n-th checkpoint.
 func state(n int) memory { return arena(8*pageSize, n, n+1) }
 
-func openTestDir(t *testing.T, path string, opts DirOptions, fsys filesystem) *Dir {
+func openTestStore(t *testing.T, path string, opts StoreOptions, fsys filesystem) *Store {
 	t.Helper()
-	d, err := openDir(path, opts, fsys)
+	d, err := openStore(path, opts, fsys)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +67,7 @@ func openTestDir(t *testing.T, path string, opts DirOptions, fsys filesystem) *D
 	return d
 }
 
-func save(t *testing.T, d *Dir, n int) Info {
+func save(t *testing.T, d *Store, n int) Info {
 	t.Helper()
 	info, err := d.Save(t.Context(), state(n), numbered(n))
 	if err != nil {
@@ -78,7 +78,7 @@ func save(t *testing.T, d *Dir, n int) Info {
 
 // latestState opens the newest usable checkpoint and returns its number, reading
 // all of it.
-func latestState(t *testing.T, d *Dir) (n int, skipped []error, err error) {
+func latestState(t *testing.T, d *Store) (n int, skipped []error, err error) {
 	t.Helper()
 	im, skipped, err := d.Latest(drainImage)
 	if err != nil {
@@ -98,7 +98,7 @@ func latestState(t *testing.T, d *Dir) (n int, skipped []error, err error) {
 	return
 }
 
-func wantLatest(t *testing.T, d *Dir, want int) {
+func wantLatest(t *testing.T, d *Store, want int) {
 	t.Helper()
 	if got, skipped, err := latestState(t, d); got != want || len(skipped) != 0 || err != nil {
 		t.Fatalf("newest is %d, %v, %v; want %d", got, skipped, err, want)
@@ -119,7 +119,7 @@ func files(t *testing.T, dir string) (names []string) {
 // golden file.
 func TestOrderOfWriteSyncRename(t *testing.T) {
 	fsys := newFaultFS()
-	d := openTestDir(t, t.TempDir(), DirOptions{Keep: 2}, fsys)
+	d := openTestStore(t, t.TempDir(), StoreOptions{Keep: 2}, fsys)
 	for n := range 4 {
 		fsys.log = append(fsys.log, "--- save "+fileName(numberedID(n)))
 		info := save(t, d, n)
@@ -135,10 +135,10 @@ func TestOrderOfWriteSyncRename(t *testing.T) {
 }
 
 // saves is how a directory comes to hold checkpoints 0 and 1, Keep is 2.
-func saves(t *testing.T) (*faultFS, *Dir) {
+func saves(t *testing.T) (*faultFS, *Store) {
 	t.Helper()
 	fsys := newFaultFS()
-	d := openTestDir(t, t.TempDir(), DirOptions{Keep: 2}, fsys)
+	d := openTestStore(t, t.TempDir(), StoreOptions{Keep: 2}, fsys)
 	save(t, d, 0)
 	save(t, d, 1)
 	fsys.log = nil
@@ -223,7 +223,7 @@ func TestTwoOperationsMayFail(t *testing.T) {
 			t.Fatal(err)
 		}
 		// The next process finds the same, and no leftovers.
-		next := openTestDir(t, d.Path(), DirOptions{}, osFilesystem{})
+		next := openTestStore(t, d.Path(), StoreOptions{}, unsyncedFS{})
 		wantLatest(t, next, want)
 		for _, name := range files(t, d.Path()) {
 			if strings.HasSuffix(name, tempSuffix) {
@@ -250,7 +250,7 @@ func TestMachineMayCrashAnywhere(t *testing.T) {
 		acknowledged := err == nil
 		fsys.afterCrash(t, func(disk, dir string) {
 			states++
-			next := openTestDir(t, dir, DirOptions{Keep: 2}, osFilesystem{})
+			next := openTestStore(t, dir, StoreOptions{Keep: 2}, unsyncedFS{})
 			got, skipped, err := latestState(t, next)
 			if err != nil || len(skipped) != 0 || got < 1 || got > 2 || acknowledged && got != 2 {
 				t.Errorf("crash at operation %d of %v, disk has %s: newest is %d, %v, %v; acknowledged: %v",
@@ -298,7 +298,7 @@ func TestNameInDoubtPushesOutNothing(t *testing.T) {
 }
 
 func TestLeftoverOfTheSameIDIsReplaced(t *testing.T) {
-	d := openTestDir(t, t.TempDir(), DirOptions{}, osFilesystem{})
+	d := openTestStore(t, t.TempDir(), StoreOptions{}, unsyncedFS{})
 	temp := filepath.Join(d.Path(), strings.TrimSuffix(fileName(numberedID(1)), fileSuffix)+tempSuffix)
 	if err := os.WriteFile(temp, []byte("half"), 0o600); err != nil {
 		t.Fatal(err)
@@ -311,7 +311,7 @@ func TestLeftoverOfTheSameIDIsReplaced(t *testing.T) {
 }
 
 func TestCheckpointIsNeverReplaced(t *testing.T) {
-	d := openTestDir(t, t.TempDir(), DirOptions{}, osFilesystem{})
+	d := openTestStore(t, t.TempDir(), StoreOptions{}, unsyncedFS{})
 	save(t, d, 1)
 	_, err := d.Save(t.Context(), state(2), numbered(1))
 	if _, ok := errors.AsType[*WriteError](err); !ok || !errors.Is(err, fs.ErrExist) {
@@ -337,7 +337,7 @@ func TestCancelledSaveLeavesNothing(t *testing.T) {
 }
 
 func TestSaveThatWaitsCanBeCancelled(t *testing.T) {
-	d := openTestDir(t, t.TempDir(), DirOptions{}, osFilesystem{})
+	d := openTestStore(t, t.TempDir(), StoreOptions{}, unsyncedFS{})
 	inside, goOn := make(chan struct{}), make(chan struct{})
 	opts := numbered(1)
 	opts.Progress = func(done, total int64) { close(inside); <-goOn }
@@ -361,7 +361,7 @@ func TestSaveThatWaitsCanBeCancelled(t *testing.T) {
 
 func TestSourceThatFailsLeavesNothing(t *testing.T) {
 	broken := errors.New("snapshot was given up")
-	d := openTestDir(t, t.TempDir(), DirOptions{}, osFilesystem{})
+	d := openTestStore(t, t.TempDir(), StoreOptions{}, unsyncedFS{})
 	_, err := d.Save(t.Context(), brokenSource{state(1), 3 * pageSize, broken}, numbered(1))
 	if _, ok := errors.AsType[*SourceError](err); !ok || !errors.Is(err, broken) {
 		t.Errorf("got %v", err)

@@ -87,7 +87,7 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 				t.Fatalf("file: other bytes or info %+v", got)
 			}
 
-			im, err := NewImage(bytes.NewReader(out.Bytes()), int64(out.Len()))
+			im, err := NewImage(bytes.NewReader(out.Bytes()), int64(out.Len()), nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -133,7 +133,7 @@ func TestIndexOfAnySize(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			im, err := NewImage(bytes.NewReader(b), int64(len(b)))
+			im, err := NewImage(bytes.NewReader(b), int64(len(b)), nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -154,7 +154,7 @@ func TestIndexOfAnySize(t *testing.T) {
 				if err := im.ReadPage(page, got); err != nil || !bytes.Equal(got, src.pages[page]) {
 					t.Fatalf("page %d of the image: %v", page, err)
 				}
-				if got, want := im.BlockSize(blk.Region), block.MinSize; got != want {
+				if got, want := im.BlockSize(blk.Region), block.HeaderSize+block.PageSize; got != want {
 					t.Fatalf("block of %d bytes, want %d", got, want)
 				}
 			}
@@ -175,20 +175,21 @@ func encodeHoles(t testing.TB, src holes) []byte {
 		t.Fatal(err)
 	}
 	crc := block.CRCWithout(b, hCRC)
-	offsets := make([]int64, regionsOf(src.size))
+	entries := make([]uint64, regionsOf(src.size))
 	var buf ioBuffer
 	for _, page := range slices.Sorted(maps.Keys(src.pages)) {
 		region := page / 512
-		if offsets[region] == 0 {
-			f := fill(&buf, src, region, &info)
-			offsets[region] = int64(len(b))
+		if entries[region] == 0 {
+			f := filled{task: task{region: region, pages: block.FirstPages(pagesIn(region, src.size))}, buf: &buf}
+			f.fill(src, &info)
+			entries[region] = uint64(len(b))
 			b = append(b, buf[:f.size]...)
 			info.Blocks++
-			info.Pages += int64(f.pages)
+			info.Pages += int64(f.stored)
 		}
 	}
 	end := ending{id: testID, headerCRC: crc, size: src.size, offset: int64(len(b)), blocks: info.Blocks, pages: info.Pages}
-	return append(b, end.encode(offsets)...)
+	return append(b, end.encode(entries)...)
 }
 
 func TestSameInputGivesSameBytes(t *testing.T) {

@@ -26,8 +26,8 @@ type Heap struct {
 	sp    *space
 	super uint64 // the arena's root word, which never changes
 
-	dir     *checkpoint.Dir // nil: memory only
-	lazy    *restore.Lazy   // of a file or of a snapshot; nil: there is nothing to bring in
+	dir     *checkpoint.Store // nil: memory only
+	lazy    *restore.Lazy     // of a file or of a snapshot; nil: there is nothing to bring in
 	origin  checkpoint.Info
 	skipped []error
 

@@ -23,7 +23,7 @@ func Open(dir string, opts *Options) (_ *Heap, err error) {
 		return nil, err
 	}
 	h := newHeap(o)
-	if h.dir, err = checkpoint.OpenDir(dir, o.dir()); err != nil {
+	if h.dir, err = checkpoint.OpenStore(dir, o.dir()); err != nil {
 		return nil, translate(err)
 	}
 	err = h.newest()
@@ -62,7 +62,9 @@ func (h *Heap) newest() error {
 	if err != nil {
 		return err
 	}
+	eager := h.origin.Eager
 	h.origin = im.Info()
+	h.origin.Eager = eager
 	if h.lazy != nil { // it closes the image
 		if !h.opts.NoPrefetch {
 			if !h.opts.NoLearn {
@@ -78,7 +80,12 @@ func (h *Heap) newest() error {
 // lazily is how a candidate is tried that is not to be read now.
 func (h *Heap) lazily(im *checkpoint.Image) error {
 	a, l, err := restore.OpenLazy(im, h.opts.restore(h.hold))
-	if errors.Is(err, errors.ErrUnsupported) && h.opts.Guard == arena.GuardAuto {
+	h.origin.Eager = 0
+	if l != nil {
+		h.origin.Eager = l.Eager()
+	}
+	if errors.Is(err, errors.ErrUnsupported) && (h.opts.Guard == arena.GuardAuto || !im.Direct().Whole) {
+		h.origin.Eager = im.Size()
 		if a, err = restore.Eager(context.Background(), im, h.opts.restore(h.hold)); err != nil {
 			return damaged(err)
 		}

@@ -95,6 +95,6 @@ func (o *Options) restore(hold func() (func(), error)) restore.Options {
 	return restore.Options{Arena: o.arena(hold), Progress: o.Progress}
 }
 
-func (o *Options) dir() checkpoint.DirOptions {
-	return checkpoint.DirOptions{Keep: o.Keep}
+func (o *Options) dir() checkpoint.StoreOptions {
+	return checkpoint.StoreOptions{Keep: o.Keep}
 }

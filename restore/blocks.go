@@ -22,8 +22,10 @@ type meter struct {
 }
 
 func newMeter(im *checkpoint.Image, tell func(done, total int64)) *meter {
-	i := im.Info()
-	m := &meter{tell: tell, total: i.Pages*block.PageSize + i.Blocks*block.HeaderSize}
+	m := &meter{tell: tell}
+	for region := range im.Regions() {
+		m.total += int64(im.BlockSize(region))
+	}
 	m.add(0)
 	return m
 }
@@ -45,12 +47,26 @@ const rowSize = 256 << 10
 // workers, and calls do for each row of them. The first error ends it. A row's
 // memory is a worker's own, and does not move.
 func eachRow(ctx context.Context, im *checkpoint.Image, workers int, m *meter, do func(off int64, pages []byte) error) error {
+	return eachRegion(ctx, im, workers, func(region int, buf []byte) error {
+		err := im.ReadRuns(region, buf, func(page int, pages []byte) error {
+			return do(int64(region)*block.RegionSize+int64(page)*block.PageSize, pages)
+		})
+		if err == nil {
+			m.add(int64(im.BlockSize(region)))
+		}
+		return err
+	})
+}
+
+// eachRegion calls do for each region that is not all zero, with several
+// workers. The first error ends it. buf is a worker's own, and does not move.
+func eachRegion(ctx context.Context, im *checkpoint.Image, workers int, do func(region int, buf []byte) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var next atomic.Int64
 	work := func() error {
 		// Outside the Go heap: not to be zeroed and collected each time.
-		mem, err := vm.Map(block.HeaderSize + rowSize)
+		mem, err := vm.Map(rowSize)
 		if err != nil {
 			return err
 		}
@@ -61,16 +77,12 @@ func eachRow(ctx context.Context, im *checkpoint.Image, workers int, m *meter, d
 			if region >= im.Regions() {
 				return nil
 			}
-			if im.BlockOffset(region) == 0 {
+			if im.BlockSize(region) == 0 {
 				continue // all zero, as it is
 			}
-			err := im.ReadRuns(region, buf, func(page int, pages []byte) error {
-				return do(int64(region)*block.RegionSize+int64(page)*block.PageSize, pages)
-			})
-			if err != nil {
+			if err := do(region, buf); err != nil {
 				return err
 			}
-			m.add(int64(im.BlockSize(region)))
 		}
 		return nil
 	}

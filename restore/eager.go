@@ -26,10 +26,14 @@ func Eager(ctx context.Context, im *checkpoint.Image, o Options) (*arena.Arena, 
 	return r.Finish()
 }
 
-// Stream restores the checkpoint that r is at the start of into a new arena. It
-// needs no seek and reads to the checkpoint's end, not a byte further.
+// Stream restores the full checkpoint that r is at the start of into a new arena.
+// It needs no seek and reads to the checkpoint's end, not a byte further. An
+// incremental one is a *checkpoint.ParentError: what it lacks is not on the stream.
 func Stream(ctx context.Context, r *checkpoint.Reader, o Options) (*arena.Arena, checkpoint.Info, error) {
 	info := r.Info()
+	if info.Incremental {
+		return nil, info, fmt.Errorf("restoring a stream: %w", &checkpoint.ParentError{ID: info.ID, Parent: info.Parent, Err: checkpoint.ErrNoParent})
+	}
 	to, err := arena.Restore(o.Arena, info.Size)
 	if err != nil {
 		return nil, info, err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/cowheap/cowheap/arena"
 	"github.com/cowheap/cowheap/checkpoint"
@@ -19,6 +20,7 @@ type Lazy struct {
 	ctx    context.Context // of the prefetch
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
+	eager  int64
 
 	learned *learned // nil: nothing is learned, see Learn
 
@@ -39,24 +41,43 @@ type origin interface {
 
 // OpenLazy makes an arena of im whose pages come in as they are touched. What
 // brings in the rest is Prefetch, or Populate. It takes im over: Close closes it, after the
-// arena. ErrNotSupported if the guard cannot bring pages in.
+// arena. Pages are touched in one file only, that of a chain which has most: what
+// the others have, and what is compressed, is brought in before OpenLazy returns, and
+// Eager says how much that was. ErrNotSupported if the guard cannot bring pages
+// in; shadow can from one file only that is not compressed.
 func OpenLazy(im *checkpoint.Image, o Options) (*arena.Arena, *Lazy, error) {
-	if im.File() == nil {
+	d := im.Direct()
+	if d.File == nil {
 		return nil, nil, fmt.Errorf("restoring lazily needs a file of its own: %w", errors.ErrUnsupported)
 	}
 	r, err := arena.Restore(o.Arena, im.Size())
 	if err != nil {
 		return nil, nil, err
 	}
-	info := im.Info()
-	a, err := r.FinishLazy(arena.MissingPages{
-		FD: im.File().Fd(), Path: info.Path, Index: im.Index(), ID: info.ID, Owner: im,
-	})
+	missing := arena.MissingPages{FD: d.File.Fd(), Path: d.Path, Index: d.Index, ID: d.ID, Owner: im}
+	var eager atomic.Int64
+	if !d.Whole {
+		missing.Rest = func(bring func(off int64, src []byte) error) error {
+			return eachRegion(context.Background(), im, o.workers(), func(region int, buf []byte) error {
+				return im.ReadRest(&d, region, buf, func(page int, pages []byte) error {
+					eager.Add(int64(len(pages)))
+					return bring(int64(region)*block.RegionSize+int64(page)*block.PageSize, pages)
+				})
+			})
+		}
+	}
+	a, err := r.FinishLazy(missing)
 	if err != nil {
 		return nil, nil, named("restoring lazily", file{im}.String(), err)
 	}
-	return a, newLazy(a, file{im}, o), nil
+	l := newLazy(a, file{im}, o)
+	l.eager = eager.Load()
+	return a, l, nil
 }
+
+// Eager is how many bytes of pages OpenLazy has read before it returned, because
+// they could not be left to be touched.
+func (l *Lazy) Eager() int64 { return l.eager }
 
 func newLazy(a *arena.Arena, from origin, o Options) *Lazy {
 	l := &Lazy{a: a, from: from, opts: o}

@@ -404,7 +404,7 @@ func TestCheckpointLargerThanItsArenaIsRefused(t *testing.T) {
 	if _, err := checkpoint.Write(t.Context(), &file, sized(image), checkpoint.WriteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	im, err := checkpoint.NewImage(bytes.NewReader(file.Bytes()), int64(file.Len()))
+	im, err := checkpoint.NewImage(bytes.NewReader(file.Bytes()), int64(file.Len()), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

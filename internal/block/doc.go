@@ -8,7 +8,10 @@
 //   - A page is [PageSize] bytes of the arena.
 //   - A region is [RegionSize] bytes of the arena, [RegionPages] pages, aligned.
 //   - A block is what a file holds of a region: a header of [HeaderSize] bytes,
-//     then the region's pages that are not zero, ascending, without gaps.
+//     then the region's pages that are not zero, ascending, without gaps; in an
+//     incremental checkpoint those that have changed.
+//   - A piece is [PiecePages] of these pages, the last one of a block what is
+//     left: what is compressed by itself.
 //
 // Guarantees:
 //

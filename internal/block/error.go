@@ -13,13 +13,16 @@ const (
 	FieldCount    Field = "page count"      // Want is in the bitmap, Got in the count; or both are 0
 	FieldReserved Field = "reserved bytes"  // not zero
 	FieldPage     Field = "page checksum"   // Want is in the header, Got was computed
+	FieldZero     Field = "bitmap of zeros" // Page is both stored and zero
+	FieldCodec    Field = "compression"     // Got is not known
+	FieldPiece    Field = "piece size"      // Want is the most that piece Page can have, Got in the header
 )
 
 // Error says what is wrong with a block. It knows nothing of files: the
 // checkpoint package adds path and offset.
 type Error struct {
 	Field     Field
-	Page      int    // page in the region, for FieldPage
+	Page      int    // page in the region, for FieldPage and FieldZero; piece for FieldPiece
 	Want, Got uint64 // as the field's comment says
 }
 

@@ -51,11 +51,9 @@ func (h Header) CRC() uint32 { return binary.LittleEndian.Uint32(h[CRCOff:]) }
 // ID is the UUID of the checkpoint that the block belongs to.
 func (h Header) ID() [IDSize]byte { return [IDSize]byte(h[IDOff : IDOff+IDSize]) }
 
-// Size is the number of bytes of the whole block.
-func (h Header) Size() int { return HeaderSize + h.Count()*PageSize }
-
 // Stored reports whether page 0 <= i < RegionPages is in the block. A page that
-// is not stored is zero.
+// is not stored is zero in a full checkpoint, and in an incremental one if Zero
+// says so.
 func (h Header) Stored(i int) bool { return h[BitmapOff+i/8]>>(i%8)&1 != 0 }
 
 // PageCRC is the checksum of page 0 <= i < RegionPages, 0 if it is not stored.
@@ -90,8 +88,9 @@ func (h Header) Runs() iter.Seq[Run] {
 }
 
 // Check verifies everything that a header says about itself: magic, checksum,
-// count against bitmap, and zero where the format asks for zero. The region and
-// the UUID are the caller's to compare. The error is an [*Error].
+// count against bitmap, the sizes of pieces, and zero where the format asks for
+// zero. The region, the UUID and what the checkpoint's features allow are the
+// caller's to compare. The error is an [*Error].
 func (h Header) Check() error {
 	if len(h) < HeaderSize {
 		return &Error{Field: FieldSize, Want: HeaderSize, Got: uint64(len(h))}
@@ -104,11 +103,19 @@ func (h Header) Check() error {
 		return &Error{Field: FieldCRC, Want: uint64(h.CRC()), Got: uint64(sum)}
 	}
 	n := h.Rank(RegionPages)
-	if raw := binary.LittleEndian.Uint32(h[CountOff:]); n == 0 || uint64(raw) != uint64(n) {
+	if raw := binary.LittleEndian.Uint32(h[CountOff:]); n == 0 && !h.HasZeros() || uint64(raw) != uint64(n) {
 		return &Error{Field: FieldCount, Want: uint64(n), Got: uint64(raw)}
 	}
-	if !IsZero(h[ReservedOff:PageCRCOff]) {
+	for w := range RegionPages / 64 {
+		if both := h.word(w) & h.zeroWord(w); both != 0 {
+			return &Error{Field: FieldZero, Page: 64*w + bits.TrailingZeros64(both)}
+		}
+	}
+	if !IsZero(h[CodecOff+4:PieceOff]) || !IsZero(h[ReservedOff:PageCRCOff]) {
 		return &Error{Field: FieldReserved, Want: 0, Got: 1}
+	}
+	if err := h.checkPieces(n); err != nil {
+		return err
 	}
 	for i := h.next(0, false); i < RegionPages; i = h.next(i+1, false) {
 		if sum := h.PageCRC(i); sum != 0 {
@@ -119,8 +126,8 @@ func (h Header) Check() error {
 }
 
 // CheckPages verifies the checksum of every stored page of a checked header.
-// pages is what follows the header in the block. The error is an [*Error] whose
-// Page is the first damaged page.
+// pages is what follows the header in the block, expanded. The error is an
+// [*Error] whose Page is the first damaged page.
 func (h Header) CheckPages(pages []byte) error {
 	if want := h.Count() * PageSize; len(pages) != want {
 		return &Error{Field: FieldSize, Want: uint64(want), Got: uint64(len(pages))}

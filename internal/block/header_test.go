@@ -74,7 +74,8 @@ func TestLayoutIsTheSpecifiedOne(t *testing.T) {
 		t.Errorf("checksum of page 10 is %#x", got)
 	}
 	if HeaderSize != 4096 || PageSize != 4096 || RegionSize != 2<<20 || PageCRCOff+4*RegionPages != HeaderSize ||
-		BitmapOff+BitmapSize != IDOff || IDOff+IDSize != ReservedOff {
+		BitmapOff+BitmapSize != IDOff || IDOff+IDSize != ZeroOff || ZeroOff+BitmapSize != CodecOff || PieceOff+8*Pieces != ReservedOff ||
+		Pieces*PieceSize != RegionSize {
 		t.Error("the parts do not add up")
 	}
 }
@@ -174,6 +175,11 @@ func TestConsistentChecksumDoesNotExcuseNonsense(t *testing.T) {
 		"reserved start":      {func(h Header) { h[ReservedOff] = 1 }, FieldReserved},
 		"reserved end":        {func(h Header) { h[PageCRCOff-1] = 1 }, FieldReserved},
 		"checksum of nothing": {func(h Header) { h[PageCRCOff+4*5] = 1 }, FieldReserved},
+		"reserved middle":     {func(h Header) { h[PieceOff-1] = 1 }, FieldReserved},
+		"stored and zero":     {func(h Header) { h.SetZero(shapes["runs"][0]) }, FieldZero},
+		"piece of raw pages":  {func(h Header) { h[PieceOff] = 1 }, FieldReserved},
+		"unknown compression": {func(h Header) { h.SetCodec(Zstd + 1) }, FieldCodec},
+		"pieces without size": {func(h Header) { h.SetCodec(S2) }, FieldPiece},
 		"other magic":         {func(h Header) { h[0] = 'c' }, FieldMagic},
 	} {
 		t.Run(name, func(t *testing.T) {

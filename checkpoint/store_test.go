@@ -20,7 +20,7 @@ import (
 
 func TestEmptyDirectoryHasNoCheckpoint(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a", "b")
-	d := openTestDir(t, path, DirOptions{}, osFilesystem{})
+	d := openTestStore(t, path, StoreOptions{}, unsyncedFS{})
 	if _, skipped, err := d.Latest(nil); !errors.Is(err, ErrNotFound) || errors.Is(err, ErrCorrupt) || skipped != nil {
 		t.Errorf("got %v, %v", skipped, err)
 	}
@@ -30,7 +30,7 @@ func TestEmptyDirectoryHasNoCheckpoint(t *testing.T) {
 }
 
 func TestListIsNewestFirst(t *testing.T) {
-	d := openTestDir(t, t.TempDir(), DirOptions{Keep: 5}, osFilesystem{})
+	d := openTestStore(t, t.TempDir(), StoreOptions{Keep: 5}, unsyncedFS{})
 	var want []Info
 	for n := range 4 {
 		want = append([]Info{save(t, d, n)}, want...)
@@ -48,7 +48,7 @@ func TestListIsNewestFirst(t *testing.T) {
 }
 
 // damage changes a byte of the n-th checkpoint.
-func damage(t *testing.T, d *Dir, n int, at int64) string {
+func damage(t *testing.T, d *Store, n int, at int64) string {
 	t.Helper()
 	path := filepath.Join(d.Path(), fileName(numberedID(n)))
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
@@ -74,7 +74,7 @@ func damage(t *testing.T, d *Dir, n int, at int64) string {
 func TestLatestFallsBackAndSaysWhy(t *testing.T) {
 	for name, at := range map[string]int64{"magic": 0, "version": 9, "page size": 17, "metadata": hMetadata, "block": headerUnit + 20, "page": headerUnit + 4096 + 99, "trailer": -1} {
 		t.Run(name, func(t *testing.T) {
-			d := openTestDir(t, t.TempDir(), DirOptions{Keep: 3}, osFilesystem{})
+			d := openTestStore(t, t.TempDir(), StoreOptions{Keep: 3}, unsyncedFS{})
 			for n := range 3 {
 				save(t, d, n)
 			}
@@ -100,7 +100,7 @@ func TestLatestFallsBackAndSaysWhy(t *testing.T) {
 }
 
 func TestWithoutTryOnlyTheFrameIsVerified(t *testing.T) {
-	d := openTestDir(t, t.TempDir(), DirOptions{}, osFilesystem{})
+	d := openTestStore(t, t.TempDir(), StoreOptions{}, unsyncedFS{})
 	save(t, d, 0)
 	save(t, d, 1)
 	damage(t, d, 1, headerUnit+4096+99)
@@ -114,8 +114,8 @@ func TestWithoutTryOnlyTheFrameIsVerified(t *testing.T) {
 // TestWhatIsNotDamageEndsTheSearch: to go back in time because of these would
 // lose what is there.
 func TestWhatIsNotDamageEndsTheSearch(t *testing.T) {
-	rewrite := func(off int, value uint32) func(t *testing.T, d *Dir) {
-		return func(t *testing.T, d *Dir) {
+	rewrite := func(off int, value uint32) func(t *testing.T, d *Store) {
+		return func(t *testing.T, d *Store) {
 			path := filepath.Join(d.Path(), fileName(numberedID(1)))
 			b, err := os.ReadFile(path)
 			if err != nil {
@@ -128,22 +128,22 @@ func TestWhatIsNotDamageEndsTheSearch(t *testing.T) {
 			}
 		}
 	}
-	nothing := func(*testing.T, *Dir) {}
+	nothing := func(*testing.T, *Store) {}
 	is := func(target error) func(error) bool { return func(err error) bool { return errors.Is(err, target) } }
 	for name, c := range map[string]struct {
-		prepare func(t *testing.T, d *Dir)
-		opts    DirOptions
+		prepare func(t *testing.T, d *Store)
+		opts    StoreOptions
 		try     error
 		want    func(error) bool
 	}{
-		"newer version":   {rewrite(hVersion, 2), DirOptions{}, nil, func(err error) bool { _, ok := errors.AsType[*VersionError](err); return ok }},
-		"other page size": {rewrite(hPageSize, 16384), DirOptions{}, nil, func(err error) bool { _, ok := errors.AsType[*PageSizeError](err); return ok }},
-		"too large":       {nothing, DirOptions{MaxSize: pageSize}, nil, func(err error) bool { _, ok := errors.AsType[*LimitError](err); return ok }},
-		"cancelled":       {nothing, DirOptions{}, context.Canceled, is(context.Canceled)},
-		"no memory":       {nothing, DirOptions{}, syscall.ENOMEM, is(syscall.ENOMEM)},
+		"newer version":   {rewrite(hVersion, 2), StoreOptions{}, nil, func(err error) bool { _, ok := errors.AsType[*VersionError](err); return ok }},
+		"other page size": {rewrite(hPageSize, 16384), StoreOptions{}, nil, func(err error) bool { _, ok := errors.AsType[*PageSizeError](err); return ok }},
+		"too large":       {nothing, StoreOptions{MaxSize: pageSize}, nil, func(err error) bool { _, ok := errors.AsType[*LimitError](err); return ok }},
+		"cancelled":       {nothing, StoreOptions{}, context.Canceled, is(context.Canceled)},
+		"no memory":       {nothing, StoreOptions{}, syscall.ENOMEM, is(syscall.ENOMEM)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := openTestDir(t, t.TempDir(), c.opts, osFilesystem{})
+			d := openTestStore(t, t.TempDir(), c.opts, unsyncedFS{})
 			save(t, d, 0)
 			save(t, d, 1)
 			c.prepare(t, d)
@@ -159,7 +159,7 @@ func TestWhatIsNotDamageEndsTheSearch(t *testing.T) {
 }
 
 func TestBadSectorIsPassedOver(t *testing.T) {
-	d := openTestDir(t, t.TempDir(), DirOptions{}, osFilesystem{})
+	d := openTestStore(t, t.TempDir(), StoreOptions{}, unsyncedFS{})
 	save(t, d, 0)
 	save(t, d, 1)
 	tries := 0
@@ -176,7 +176,7 @@ func TestBadSectorIsPassedOver(t *testing.T) {
 }
 
 func TestRenamedCheckpointIsNotBelieved(t *testing.T) {
-	d := openTestDir(t, t.TempDir(), DirOptions{}, osFilesystem{})
+	d := openTestStore(t, t.TempDir(), StoreOptions{}, unsyncedFS{})
 	save(t, d, 0)
 	save(t, d, 1)
 	if err := os.Rename(filepath.Join(d.Path(), fileName(numberedID(0))), filepath.Join(d.Path(), fileName(numberedID(5)))); err != nil {
@@ -188,7 +188,7 @@ func TestRenamedCheckpointIsNotBelieved(t *testing.T) {
 }
 
 func TestNameWithoutFileIsDamage(t *testing.T) {
-	d := openTestDir(t, t.TempDir(), DirOptions{}, osFilesystem{})
+	d := openTestStore(t, t.TempDir(), StoreOptions{}, unsyncedFS{})
 	if err := os.Symlink("nowhere", filepath.Join(d.Path(), fileName(numberedID(5)))); err != nil {
 		t.Skip(err)
 	}
@@ -213,7 +213,7 @@ func TestForeignFilesAreLeftAlone(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(path, leftover), []byte("half"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	d := openTestDir(t, path, DirOptions{Keep: 1}, osFilesystem{})
+	d := openTestStore(t, path, StoreOptions{Keep: 1}, unsyncedFS{})
 	if _, _, err := d.Latest(nil); !errors.Is(err, ErrNotFound) {
 		t.Errorf("got %v", err)
 	}
@@ -229,7 +229,7 @@ func TestForeignFilesAreLeftAlone(t *testing.T) {
 
 func TestDamagedOnesDoNotPushOutGoodOnes(t *testing.T) {
 	path := t.TempDir()
-	d := openTestDir(t, path, DirOptions{Keep: 2}, osFilesystem{})
+	d := openTestStore(t, path, StoreOptions{Keep: 2}, unsyncedFS{})
 	save(t, d, 0)
 	save(t, d, 1)
 	damage(t, d, 1, headerUnit+4096+99) // a page: only who reads it knows
@@ -253,7 +253,7 @@ func TestDamagedOnesDoNotPushOutGoodOnes(t *testing.T) {
 
 // TestOlderSnapshotSavedLaterIsNotTheNewest: IDs are of the instant.
 func TestOlderSnapshotSavedLaterIsNotTheNewest(t *testing.T) {
-	d := openTestDir(t, t.TempDir(), DirOptions{Keep: 1}, osFilesystem{})
+	d := openTestStore(t, t.TempDir(), StoreOptions{Keep: 1}, unsyncedFS{})
 	older, err := d.NewID()
 	if err != nil {
 		t.Fatal(err)
@@ -287,14 +287,14 @@ func TestOlderSnapshotSavedLaterIsNotTheNewest(t *testing.T) {
 // older than what is there, and be removed.
 func TestIDsGrowWhenTheClockIsSetBack(t *testing.T) {
 	path := t.TempDir()
-	d := openTestDir(t, path, DirOptions{}, osFilesystem{})
+	d := openTestStore(t, path, StoreOptions{}, unsyncedFS{})
 	opts := numbered(0)
 	binary.BigEndian.PutUint64(opts.ID[:], uint64(time.Now().Add(24*time.Hour).UnixMilli())<<16|0x7abc)
 	if _, err := d.Save(t.Context(), state(0), opts); err != nil {
 		t.Fatal(err)
 	}
 	d.Close()
-	d = openTestDir(t, path, DirOptions{}, osFilesystem{})
+	d = openTestStore(t, path, StoreOptions{}, unsyncedFS{})
 	last := opts.ID
 	for range 100 {
 		id, err := d.NewID()
@@ -320,10 +320,10 @@ func TestIDsGrowWhenTheClockIsSetBack(t *testing.T) {
 	}
 }
 
-func TestSecondDirIsLockedOut(t *testing.T) {
+func TestSecondStoreIsLockedOut(t *testing.T) {
 	path := t.TempDir()
-	d := openTestDir(t, path, DirOptions{}, osFilesystem{})
-	_, err := OpenDir(path, DirOptions{})
+	d := openTestStore(t, path, StoreOptions{}, unsyncedFS{})
+	_, err := OpenStore(path, StoreOptions{})
 	e, ok := errors.AsType[*LockedError](err)
 	if !ok || !errors.Is(err, ErrLocked) || e.Path != path || e.PID != os.Getpid() {
 		t.Fatalf("got %v", err)
@@ -339,7 +339,7 @@ func TestSecondDirIsLockedOut(t *testing.T) {
 	if err := d.Close(); err != nil {
 		t.Errorf("second Close: %v", err)
 	}
-	openTestDir(t, path, DirOptions{}, osFilesystem{})
+	openTestStore(t, path, StoreOptions{}, unsyncedFS{})
 }
 
 const lockedDirVariable = "COWHEAP_TEST_LOCKED_DIR"
@@ -350,7 +350,7 @@ func TestHelperLocksADirectory(t *testing.T) {
 	if path == "" {
 		t.Skip("run by TestOtherProcessIsLockedOut")
 	}
-	_, err := OpenDir(path, DirOptions{})
+	_, err := OpenStore(path, StoreOptions{})
 	fmt.Printf("other process: %v\n", err)
 	if !errors.Is(err, ErrLocked) {
 		os.Exit(3)
@@ -360,7 +360,7 @@ func TestHelperLocksADirectory(t *testing.T) {
 
 func TestOtherProcessIsLockedOut(t *testing.T) {
 	path := t.TempDir()
-	d := openTestDir(t, path, DirOptions{}, osFilesystem{})
+	d := openTestStore(t, path, StoreOptions{}, unsyncedFS{})
 	other := func() ([]byte, error) {
 		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestHelperLocksADirectory$")
 		cmd.Env = append(os.Environ(), lockedDirVariable+"="+path)
@@ -376,11 +376,11 @@ func TestOtherProcessIsLockedOut(t *testing.T) {
 		t.Errorf("after Close the other process should get it:\n%s", out)
 	}
 	// It ended without closing: the lock went with it.
-	openTestDir(t, path, DirOptions{}, osFilesystem{})
+	openTestStore(t, path, StoreOptions{}, unsyncedFS{})
 }
 
-func TestClosedDirRefuses(t *testing.T) {
-	d := openTestDir(t, t.TempDir(), DirOptions{}, osFilesystem{})
+func TestClosedStoreRefuses(t *testing.T) {
+	d := openTestStore(t, t.TempDir(), StoreOptions{}, unsyncedFS{})
 	d.Close()
 	_, saveErr := d.Save(t.Context(), state(1), WriteOptions{})
 	_, _, latestErr := d.Latest(nil)
@@ -396,20 +396,20 @@ func TestClosedDirRefuses(t *testing.T) {
 }
 
 func TestNonsenseOptionsAreRefused(t *testing.T) {
-	for _, opts := range []DirOptions{{Keep: -1}, {MaxSize: -1}} {
-		if _, err := OpenDir(t.TempDir(), opts); err == nil {
+	for _, opts := range []StoreOptions{{Keep: -1}, {MaxSize: -1}} {
+		if _, err := OpenStore(t.TempDir(), opts); err == nil {
 			t.Errorf("%+v was accepted", opts)
 		}
 	}
 	file := filepath.Join(t.TempDir(), "file")
 	os.WriteFile(file, nil, 0o600)
-	if _, err := OpenDir(file, DirOptions{}); err == nil || !strings.Contains(err.Error(), file) {
+	if _, err := OpenStore(file, StoreOptions{}); err == nil || !strings.Contains(err.Error(), file) {
 		t.Errorf("a file as directory: %v", err)
 	}
 }
 
 func TestSavesAndSearchesRunTogether(t *testing.T) {
-	d := openTestDir(t, t.TempDir(), DirOptions{Keep: 1}, osFilesystem{})
+	d := openTestStore(t, t.TempDir(), StoreOptions{Keep: 1}, unsyncedFS{})
 	save(t, d, 0)
 	done := make(chan struct{})
 	go func() {

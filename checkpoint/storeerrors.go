@@ -12,7 +12,7 @@ type LockedError struct {
 }
 
 func (e *LockedError) Error() string {
-	holder := "another process or another Dir of this one"
+	holder := "another process or another Store of this one"
 	if e.PID != 0 {
 		holder = fmt.Sprintf("process %d", e.PID)
 	}

@@ -1,0 +1,139 @@
+package checkpoint
+
+import (
+	"sync"
+
+	"github.com/cowheap/cowheap/internal/block"
+)
+
+// plan says for each page of a region which link of a chain has it.
+type plan struct {
+	region  int
+	pages   int // that are stored, in all links
+	sources []source
+	from    [block.RegionPages]uint16 // 1 + index into sources; 0: the page is zero
+	heads   []*[block.HeaderSize]byte // room for the headers of sources, kept
+	pieces  [][]byte                  // and for their pieces
+}
+
+var planPool = sync.Pool{New: func() any { return new(plan) }}
+
+func (p *plan) free() {
+	for i := range p.sources {
+		p.pieces[i] = p.sources[i].pieces
+		p.sources[i] = source{}
+	}
+	p.sources = p.sources[:0]
+	planPool.Put(p)
+}
+
+// plan reads the headers of region's blocks, from the newest file to the oldest,
+// until it is known where each page is. The caller frees what it returns.
+func (im *Image) plan(region int) (_ *plan, err error) {
+	p := planPool.Get().(*plan)
+	p.region, p.pages = region, 0
+	clear(p.from[:])
+	defer func() {
+		if err != nil {
+			p.free()
+		}
+	}()
+	want := block.FirstPages(pagesIn(int64(region), im.Size()))
+	for _, l := range im.links {
+		if l.has(region) {
+			h, err := l.readHeader(region, p.head())
+			if err != nil {
+				return nil, err
+			}
+			pages := want.And(h.StoredPages())
+			if !pages.Empty() {
+				p.add(l, h, pages)
+			}
+			want = want.Without(h.StoredPages()).Without(h.ZeroPages())
+		}
+		// What lies beyond the parent is zero, also where its own parents reach
+		// farther.
+		left := max(l.header.info.ParentSize-int64(region)*block.RegionSize, 0)
+		want = want.And(block.FirstPages(int(min(left, block.RegionSize) / block.PageSize)))
+		if want.Empty() {
+			break
+		}
+	}
+	return p, nil
+}
+
+// head is room for the header of the next source.
+func (p *plan) head() []byte {
+	if len(p.sources) == len(p.heads) {
+		p.heads = append(p.heads, new([block.HeaderSize]byte))
+		p.pieces = append(p.pieces, nil)
+	}
+	return p.heads[len(p.sources)][:]
+}
+
+func (p *plan) add(l *link, h block.Header, pages block.Pages) {
+	k := len(p.sources)
+	p.sources = append(p.sources, source{link: l, region: p.region, head: h, pages: pages, piece: -1, pieces: p.pieces[k]})
+	p.pages += pages.Len()
+	for first, n := range pages.Runs() {
+		for i := first; i < first+n; i++ {
+			p.from[i] = uint16(k + 1)
+		}
+	}
+}
+
+// stored is the set of pages that some link has; all others are zero.
+func (p *plan) stored() (set block.Pages) {
+	for i := range p.sources {
+		for w, bits := range p.sources[i].pages {
+			set[w] |= bits
+		}
+	}
+	return set
+}
+
+// read reads and verifies the pages [first, first+n), all of them stored.
+func (p *plan) read(dst []byte, first, n int) error {
+	for end := first + n; first < end; {
+		s := &p.sources[p.from[first]-1]
+		k := 1
+		for first+k < end && p.from[first+k] == p.from[first] {
+			k++
+		}
+		// Neighbours that one link has are neighbours in its block.
+		rank := s.head.Rank(first)
+		if err := s.read(dst, rank, k); err != nil {
+			return err
+		}
+		for i := range k {
+			if err := s.check(dst[i*block.PageSize:][:block.PageSize], first+i, rank+i); err != nil {
+				return err
+			}
+		}
+		dst = dst[k*block.PageSize:]
+		first += k
+	}
+	return nil
+}
+
+// rows calls do for each row of neighbouring pages that are in set and stored,
+// at most as many at a time as fit into buf.
+func (p *plan) rows(set block.Pages, buf []byte, do func(page int, pages []byte) error) error {
+	set = set.And(p.stored())
+	most := len(buf) / block.PageSize
+	for first, n := range set.Runs() {
+		for n > 0 {
+			k := min(n, most)
+			row := buf[:k*block.PageSize]
+			if err := p.read(row, first, k); err != nil {
+				return err
+			}
+			if err := do(first, row); err != nil {
+				return err
+			}
+			first += k
+			n -= k
+		}
+	}
+	return nil
+}
