@@ -100,7 +100,7 @@ func (k *learned) bring(ctx context.Context, f file, do func(off int64, pages []
 			}
 			job := slices.Sorted(slices.Values(k.pages[at:min(at+learnedJob, len(k.pages))]))
 			for _, page := range job {
-				if f.BlockOffset(int(page/block.RegionPages)) == 0 || k.rec.isIn(page) {
+				if f.BlockSize(int(page/block.RegionPages)) == 0 || k.rec.isIn(page) {
 					continue
 				}
 				n := int64(1)
