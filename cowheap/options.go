@@ -36,7 +36,7 @@ type Options struct {
 	NoPrefetch bool
 	// NoLearn keeps a lazy Open from using, and from recording, which pages are touched in its
 	// first five seconds. Default: they are noted beside the checkpoint, in a file of at most 512 KiB with the ending
-	// .touched, and the next lazy Open of this directory brings these pages in first. It learns nothing
+	// .touched, and the next lazy Open of this directory brings these pages in first, if the state has 64 MiB or more. It learns nothing
 	// where NoPrefetch is set.
 	NoLearn bool
 	// Keep is how many checkpoints the directory keeps. Default 2: one to

@@ -111,7 +111,8 @@ func (l *Lazy) Prefetch() {
 		defer enough() // all is in: nothing will fault any more
 		if k := l.learned; k != nil {
 			// An error here is met again below.
-			_ = k.bring(l.ctx, l.from.(file), l.bring)
+			f := l.from.(file)
+			_ = k.bring(l.ctx, f, k.first(f.Size()/block.PageSize), l.bring)
 		}
 		// One worker: the program that uses the arena needs the others. Its
 		// error is kept for Err.

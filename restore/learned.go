@@ -27,6 +27,11 @@ const (
 	// learnedJob is how many faults of the set a reader takes at a time, and goes through in the order of
 	// the file.
 	learnedJob = 8
+	// learnedLeast is how many pages an image has at least whose set is brought in by itself, 64 MiB: what is
+	// smaller is read in order in as much time. And a page alone costs as much as some 16 in order: beyond that
+	// share the set is left to what brings in all.
+	learnedLeast = 64 << 20 / block.PageSize
+	learnedShare = 16
 )
 
 // Learn has Prefetch begin with the pages that were touched first in earlier lazy restores from the same
@@ -82,10 +87,18 @@ func (k *learned) record(ctx context.Context) {
 	}
 }
 
-// bring brings the set in, in its order. A page alone, unless it begins a group: those who read
+// first is what of the set is worth bringing in by itself, of an image of so many pages.
+func (k *learned) first(pages int64) []uint32 {
+	if pages < learnedLeast {
+		return nil
+	}
+	return k.pages[:min(int64(len(k.pages)), pages/learnedShare)]
+}
+
+// bring brings a set in, in its order. A page alone, unless it begins a group: those who read
 // on fault at each of them, those who jump about seldom do. What is damaged is left to those who touch
 // it, and to Populate.
-func (k *learned) bring(ctx context.Context, f file, do func(off int64, pages []byte) error) error {
+func (k *learned) bring(ctx context.Context, f file, set []uint32, do func(off int64, pages []byte) error) error {
 	var next atomic.Int64
 	work := func() error {
 		mem, err := vm.Map(aroundPages * block.PageSize) // must not move
@@ -95,10 +108,10 @@ func (k *learned) bring(ctx context.Context, f file, do func(off int64, pages []
 		defer mem.Unmap()
 		for ctx.Err() == nil {
 			at := int(next.Add(learnedJob)) - learnedJob
-			if at >= len(k.pages) {
+			if at >= len(set) {
 				break
 			}
-			job := slices.Sorted(slices.Values(k.pages[at:min(at+learnedJob, len(k.pages))]))
+			job := slices.Sorted(slices.Values(set[at:min(at+learnedJob, len(set))]))
 			for _, page := range job {
 				if f.BlockSize(int(page/block.RegionPages)) == 0 || k.rec.isIn(page) {
 					continue

@@ -80,7 +80,7 @@ func TestFaultsAreLearnedAndComeInFirst(t *testing.T) {
 		if !slices.Equal(l.learned.pages, faults) {
 			t.Fatalf("learned %v, want %v", l.learned.pages, faults)
 		}
-		if err := l.learned.bring(t.Context(), l.from.(file), l.bring); err != nil {
+		if err := l.learned.bring(t.Context(), l.from.(file), faults, l.bring); err != nil {
 			t.Fatal(err)
 		}
 		for _, page := range append(faults, 63) { // 48 begins a group, up to 63
@@ -170,6 +170,15 @@ func TestDamagedSetsAreReportedAndNotUsed(t *testing.T) {
 	}
 	if _, l := openLearning(t, path, arena.GuardAuto); !errors.Is(l.LearnErr(), ErrTouched) {
 		t.Errorf("a directory: %v", l.LearnErr())
+	}
+}
+
+func TestASetIsBroughtInWhereItPays(t *testing.T) {
+	k := &learned{pages: make([]uint32, 5000)}
+	for pages, want := range map[int64]int{100: 0, learnedLeast - 1: 0, learnedLeast: learnedLeast / 16, 1 << 20: 5000} {
+		if got := len(k.first(pages)); got != want {
+			t.Errorf("of an image of %d pages: %d, want %d", pages, got, want)
+		}
 	}
 }
 
