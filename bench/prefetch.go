@@ -26,7 +26,7 @@ import (
 //     samples: nobody can learn those.
 //   - zipf-1.2: a program that comes back to what it works with.
 //
-//   - plain: Options.NoLearn. Everything is brought in in the background all the same.
+//   - plain: without Options.Learn. Everything is brought in in the background all the same.
 //   - learned: after three restores with other samples of the same distribution, which are not measured.
 //
 // Not measured: a disk that is slow to seek, unless -dir is on one.
@@ -116,7 +116,7 @@ func (b *prefetchBench) ask(exponent float64, plain bool) (took float64, err err
 		return 0, err
 	}
 	o := lazyOptions(b.size)
-	o.NoLearn = plain
+	o.Learn = !plain
 	start := time.Now()
 	h, err := cowheap.Open(b.dir, o)
 	if err != nil {

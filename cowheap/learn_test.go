@@ -27,14 +27,14 @@ func TestLearnedSetsOfAHeap(t *testing.T) {
 	if err := os.WriteFile(set, []byte("no set"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, off := range []bool{false, true} {
-		h, err = Open(dir, &Options{Lazy: true, NoLearn: off})
+	for _, on := range []bool{false, true} {
+		h, err = Open(dir, &Options{Lazy: true, Learn: on})
 		if err != nil {
 			t.Fatal(err)
 		}
 		s := h.Stats()
-		if lazy := s.RestorePages > 0; s.Learned != 0 || errors.Is(s.LearnErr, restore.ErrTouched) != (lazy && !off) {
-			t.Errorf("NoLearn %v: learned %d, %v", off, s.Learned, s.LearnErr)
+		if lazy := s.RestorePages > 0; s.Learned != 0 || errors.Is(s.LearnErr, restore.ErrTouched) != (lazy && on) {
+			t.Errorf("Learn %v: learned %d, %v", on, s.Learned, s.LearnErr)
 		}
 		if err := errors.Join(h.Populate(t.Context()), h.Close()); err != nil {
 			t.Error(err)

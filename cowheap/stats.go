@@ -11,7 +11,7 @@ type Stats struct {
 	// RestoreErr is why a lazy restore stopped bringing pages in, in the
 	// background or in Populate; nil while it goes on and when it has finished.
 	RestoreErr error
-	// Learned is how many first touches of earlier lazy restores this one began with, see Options.NoLearn, and
+	// Learned is how many first touches of earlier lazy restores this one began with, see Options.Learn, and
 	// LearnErr why it could not learn of them, or for later ones: the set was damaged, or cannot be
 	// written. That is no harm to the heap.
 	Learned  int
