@@ -133,3 +133,5 @@ func (g *userfault) close() error {
 	// The handler first: after it nobody uses the descriptor.
 	return errors.Join(g.h.Close(), g.fd.Close())
 }
+
+func (g *userfault) arrived(first uint64, dst []uint64) uint64 { return g.h.CopyPresent(first, dst) }

@@ -267,3 +267,10 @@ func (g *shadow) readBase(list []placed) error {
 		return nil
 	})
 }
+
+func (g *shadow) arrived(first uint64, dst []uint64) uint64 {
+	if m, ok := g.missing.(arrivals); ok {
+		return m.arrived(first, dst)
+	}
+	return 0
+}

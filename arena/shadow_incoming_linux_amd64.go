@@ -101,3 +101,7 @@ func (m *shadowMissing) figures() (in, of, faults int64) {
 }
 
 func (m *shadowMissing) close() error { return m.h.Close() }
+
+func (m *shadowMissing) arrived(first uint64, dst []uint64) uint64 {
+	return m.h.CopyPresent(first, dst)
+}

@@ -14,6 +14,7 @@ func cases() []*Case {
 		checkpointCase(),
 		checkpointTaxCase(),
 		restoreCase(),
+		prefetchCase(),
 		growthCase(),
 		redisCase(),
 	}

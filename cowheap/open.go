@@ -67,6 +67,9 @@ func (h *Heap) newest() error {
 	h.origin.Eager = eager
 	if h.lazy != nil { // it closes the image
 		if !h.opts.NoPrefetch {
+			if h.opts.Learn {
+				h.lazy.Learn()
+			}
 			h.lazy.Prefetch()
 		}
 		return nil

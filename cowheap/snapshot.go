@@ -169,6 +169,10 @@ func (s *Snapshot) save(ctx context.Context, src checkpoint.Source) (checkpoint.
 		return checkpoint.Info{}, err
 	}
 	info, err := s.saveInLine(ctx, src, s.writeOptions(roots))
+	if err == nil {
+		// What was learned of a checkpoint that is gone now. A leftover does no harm but take room.
+		_ = restore.TidyTouched(s.h.dir.Path())
+	}
 	return info, translate(err)
 }
 

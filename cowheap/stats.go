@@ -11,6 +11,11 @@ type Stats struct {
 	// RestoreErr is why a lazy restore stopped bringing pages in, in the
 	// background or in Populate; nil while it goes on and when it has finished.
 	RestoreErr error
+	// Learned is how many first touches of earlier lazy restores this one began with, see Options.Learn, and
+	// LearnErr why it could not learn of them, or for later ones: the set was damaged, or cannot be
+	// written. That is no harm to the heap.
+	Learned  int
+	LearnErr error
 }
 
 // Stats may be called at any time, also inside Update; after Close it is zero.
@@ -19,6 +24,7 @@ func (h *Heap) Stats() Stats {
 	s := Stats{Stats: h.a.Stats()}
 	if h.lazy != nil {
 		s.RestoreErr = translate(h.lazy.Err())
+		s.Learned, s.LearnErr = h.lazy.Learned(), h.lazy.LearnErr()
 	}
 	return s
 }

@@ -22,6 +22,8 @@ type Lazy struct {
 	wg     sync.WaitGroup
 	eager  int64
 
+	learned *learned // nil: nothing is learned, see Learn
+
 	populating sync.Mutex // one populates at a time
 	done       bool       // under populating
 
@@ -101,7 +103,17 @@ func (f file) String() string {
 // Prefetch starts to bring the rest in, in the background, until Stop or
 // Populate. Call it once, when the arena's Options.Hold may be called.
 func (l *Lazy) Prefetch() {
+	recording, enough := context.WithCancel(l.ctx)
+	if l.learned != nil {
+		l.wg.Go(func() { l.learned.record(recording) })
+	}
 	l.wg.Go(func() {
+		defer enough() // all is in: nothing will fault any more
+		if k := l.learned; k != nil {
+			// An error here is met again below.
+			f := l.from.(file)
+			_ = k.bring(l.ctx, f, k.first(f.Size()/block.PageSize), l.bring)
+		}
 		// One worker: the program that uses the arena needs the others. Its
 		// error is kept for Err.
 		_ = l.populate(l.ctx, 1)
@@ -123,7 +135,7 @@ func (l *Lazy) populate(ctx context.Context, workers int) error {
 	if l.done {
 		return nil
 	}
-	err := l.from.each(ctx, workers, l.opts.Progress, l.a.Bring)
+	err := l.from.each(ctx, workers, l.opts.Progress, l.bring)
 	if err != nil {
 		err = named("populating from", l.from.String(), err)
 	} else {
@@ -136,6 +148,14 @@ func (l *Lazy) populate(ctx context.Context, workers int) error {
 		l.mu.Unlock()
 	}
 	return err
+}
+
+// bring brings pages in that nobody has touched yet.
+func (l *Lazy) bring(off int64, pages []byte) error {
+	if l.learned != nil {
+		l.learned.rec.bringing(int(off/block.PageSize), len(pages)/block.PageSize)
+	}
+	return l.a.Bring(off, pages)
 }
 
 // Err is why Prefetch or Populate has ended before all was in; nil while one goes

@@ -1,6 +1,11 @@
 // Command cowheap looks at what cowheap stands on and at what it leaves behind.
 //
-//	cowheap probe    what this machine supports, and what to do about what it does not
+//	cowheap probe              what this machine supports, and what to do about what it does not
+//	cowheap inspect FILE|DIR   what a checkpoint holds: header, roots, layouts, where its pages are
+//	cowheap verify FILE|DIR    whether every byte is what was written
+//	cowheap diff A B           which pages, and which fields of roots, differ
+//	cowheap fold FILE          make an incremental checkpoint a full one
+//	cowheap prune DIR          remove old checkpoints
 //
 // Exit status: 0 it did what was asked; 1 it could not; 2 it was called wrongly; a command may have more, see its -h.
 package main
@@ -24,6 +29,11 @@ type command struct {
 func commands() []command {
 	return []command{
 		{"probe", "what this machine supports, by feature and by guard", runProbe},
+		{"inspect", "what a checkpoint, or each in a directory, holds", runInspect},
+		{"verify", "whether every byte of a checkpoint, or of a directory's, is what was written", runVerify},
+		{"diff", "which pages and fields of roots differ between two checkpoints", runDiff},
+		{"fold", "make an incremental checkpoint a full one", runFold},
+		{"prune", "remove old checkpoints from a directory", runPrune},
 	}
 }
 
@@ -86,26 +96,38 @@ func status(name string, err error, stderr io.Writer) int {
 // errUsage: the command line was wrong, and stderr has the reason and the usage.
 var errUsage = errors.New("usage")
 
-// parse parses flags into set. It takes no arguments beyond them.
-func parse(set *flag.FlagSet, args []string, stdout, stderr io.Writer) error {
+// parse parses flags into set, before and between the arguments, of which there must be as many as names.
+func parse(set *flag.FlagSet, args []string, stdout, stderr io.Writer, names ...string) (got []string, err error) {
 	set.SetOutput(stderr)
 	for _, arg := range args {
 		if arg == "-h" || arg == "-help" || arg == "--help" {
 			set.SetOutput(stdout) // asked for, so it is the output
 		}
 	}
-	if err := set.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return err
+	for {
+		if err := set.Parse(args); err != nil {
+			if errors.Is(err, flag.ErrHelp) {
+				return nil, err
+			}
+			return nil, errUsage
 		}
-		return errUsage
+		if set.NArg() == 0 {
+			break
+		}
+		if len(got) == len(names) {
+			fmt.Fprintf(stderr, "unexpected argument %q\n", set.Arg(0))
+			set.Usage()
+			return nil, errUsage
+		}
+		got = append(got, set.Arg(0))
+		args = set.Args()[1:]
 	}
-	if set.NArg() > 0 {
-		fmt.Fprintf(stderr, "unexpected argument %q\n", set.Arg(0))
+	if len(got) < len(names) {
+		fmt.Fprintf(stderr, "missing argument: %s\n", names[len(got)])
 		set.Usage()
-		return errUsage
+		return nil, errUsage
 	}
-	return nil
+	return got, nil
 }
 
 func usage(w io.Writer) {

@@ -37,7 +37,7 @@ func runProbe(args []string, stdout, stderr io.Writer) error {
 		set.PrintDefaults()
 		fmt.Fprint(set.Output(), probeStatuses)
 	}
-	if err := parse(set, args, stdout, stderr); err != nil {
+	if _, err := parse(set, args, stdout, stderr); err != nil {
 		return err
 	}
 	r := probeMachine()
@@ -74,9 +74,11 @@ func (r *report) guard(name string) (*guardReport, error) {
 	return nil, errors.New("no guard " + name + ": there are " + strings.Join(names, ", "))
 }
 
-func (r *report) writeJSON(w io.Writer) error {
+func (r *report) writeJSON(w io.Writer) error { return writeJSON(w, r) }
+
+func writeJSON(w io.Writer, v any) error {
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
 	enc.SetEscapeHTML(false)
-	return enc.Encode(r)
+	return enc.Encode(v)
 }

@@ -244,3 +244,20 @@ func (h *Handle) Present() (in, of uint64) {
 
 // Detached tells whether DetachImage was called.
 func (h *Handle) Detached() bool { return h.image != nil && load64(&h.r.image) == 0 }
+
+// CopyPresent copies the bits of the pages that are in, from page first on, a multiple of 64, to dst; beyond
+// the image they are 0. It answers how many pages the image has. Any goroutine until Close.
+func (h *Handle) CopyPresent(first uint64, dst []uint64) (pages uint64) {
+	if h.image == nil {
+		clear(dst)
+		return 0
+	}
+	im := h.image.im
+	for i := range dst {
+		dst[i] = 0
+		if p := first + uint64(i)*64; p < im.pages {
+			dst[i] = load64(word64(im.present + p>>6<<3))
+		}
+	}
+	return im.pages
+}
