@@ -4,6 +4,8 @@ go 1.26.0
 
 require (
 	github.com/cowheap/cowheap v0.0.0
+	github.com/google/btree v1.1.3
+	github.com/tidwall/btree v1.8.2
 	golang.org/x/sys v0.49.0
 )
 

@@ -7,6 +7,7 @@ func cases() []*Case {
 		pauseCase(),
 		armingTaxCase(),
 		faultCase(),
+		containersCase(),
 		framesCase(),
 		rollbackCase(),
 		forkCase(),
