@@ -8,6 +8,8 @@ func cases() []*Case {
 		armingTaxCase(),
 		faultCase(),
 		containersCase(),
+		gcCase(),
+		snapshotTaxCase(),
 		framesCase(),
 		rollbackCase(),
 		forkCase(),
