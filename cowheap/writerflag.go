@@ -6,9 +6,9 @@ package cowheap
 //
 // It finds most of what overlaps in time and makes nothing safe. Like Go's it is
 // read and written by plain instructions: a locked one waits for every load
-// before it and holds up those behind, which doubled the time of a Set. Two who
-// begin within the same nanoseconds may both pass; the one who ends last finds
-// the mark gone.
+// before it and holds up those behind, so that the cache misses of one operation
+// cannot overlap with those of the next. Two who begin within the same
+// nanoseconds may both pass; the one who ends last finds the mark gone.
 type writerFlag struct {
 	word uint32 // a plain word: containers have to be copied inside the arena
 }
