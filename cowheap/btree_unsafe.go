@@ -90,7 +90,7 @@ func (t *BTree[K, V]) Slot(m *Mem, k K) (p *V, existed bool, err error) {
 	}
 	t.flag.begin(btreeName)
 	val, existed, err := t.findOrInsert(m, t.typ(), k)
-	t.flag.end()
+	t.flag.end(btreeName)
 	return (*V)(val), existed, err
 }
 
@@ -118,7 +118,7 @@ func (t *BTree[K, V]) Set(m *Mem, k K, v V) error {
 		*(*V)(p) = v
 		tt.val.clearGaps(p)
 	}
-	t.flag.end()
+	t.flag.end(btreeName)
 	return err
 }
 
@@ -139,7 +139,7 @@ func (t *BTree[K, V]) Delete(m *Mem, k K) (v V, ok bool) {
 		m.freeOwned(tt.val, p)
 		t.remove(m, tt, &path, level)
 	}
-	t.flag.end()
+	t.flag.end(btreeName)
 	return v, found
 }
 
@@ -152,7 +152,7 @@ func (t *BTree[K, V]) Clear(m *Mem) {
 	m.mustChange(unsafe.Pointer(t), "BTree.Clear")
 	t.flag.begin(btreeName)
 	t.clear(m, t.typ())
-	t.flag.end()
+	t.flag.end(btreeName)
 }
 
 // findOrInsert returns the value of k, which it inserts if need be.

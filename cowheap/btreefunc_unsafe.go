@@ -75,7 +75,7 @@ func (t *BTreeFunc[K, V]) Slot(m *Mem, k K) (p *V, existed bool, err error) {
 		return nil, false, ErrReadOnly
 	}
 	t.flag.begin(btreeFuncName)
-	defer t.flag.end() // also if Compare panics
+	defer t.flag.end(btreeFuncName) // also if Compare panics
 	val, existed, err := t.findOrInsert(m, t.typ(), k)
 	return (*V)(val), existed, err
 }
@@ -96,7 +96,7 @@ func (t *BTreeFunc[K, V]) Set(m *Mem, k K, v V) error {
 		tt.val.mustBeEmpty(unsafe.Pointer(&v), "BTreeFunc.Set")
 	}
 	t.flag.begin(btreeFuncName)
-	defer t.flag.end() // also if Compare panics
+	defer t.flag.end(btreeFuncName) // also if Compare panics
 	p, existed, err := t.findOrInsert(m, tt, k)
 	if err == nil {
 		if existed && tt.val.owned != nil {
@@ -115,7 +115,7 @@ func (t *BTreeFunc[K, V]) Delete(m *Mem, k K) (v V, ok bool) {
 	m.mustChange(unsafe.Pointer(t), "BTreeFunc.Delete")
 	tt := t.typ()
 	t.flag.begin(btreeFuncName)
-	defer t.flag.end() // also if Compare panics
+	defer t.flag.end(btreeFuncName) // also if Compare panics
 	var path treePath
 	level, found := t.seek(m, tt, k, &path)
 	if found {
@@ -137,7 +137,7 @@ func (t *BTreeFunc[K, V]) Len() int { return int(t.count) }
 func (t *BTreeFunc[K, V]) Clear(m *Mem) {
 	m.mustChange(unsafe.Pointer(t), "BTreeFunc.Clear")
 	t.flag.begin(btreeFuncName)
-	defer t.flag.end() // also if Compare panics
+	defer t.flag.end(btreeFuncName) // also if Compare panics
 	t.clear(m, t.typ())
 }
 

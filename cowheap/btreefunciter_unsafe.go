@@ -130,7 +130,7 @@ func (t *BTreeFunc[K, V]) walk(m *Mem, tt *treeType, path *treePath, level uint3
 	for level < t.height {
 		mods, more := t.mods, false
 		if level == 0 {
-			level, more = walkLeaf(&t.treeHeader, m, tt, path, back, btreeFuncName, &last, yield)
+			level, more = walkLeaf(&t.treeHeader, m, tt, path, back, btreeFuncName, nil, &last, yield)
 		} else {
 			node, i := t.entryAt(m, path, level)
 			last = loadTreeKey[K](m, tt, node, i)

@@ -7,67 +7,78 @@ import (
 	"unsafe"
 )
 
+// The methods that loops call are compiled into them, so that neither the loop's body
+// nor what it changes has to be on the Go heap.
+
 // All goes through the entries in ascending order. The BTree may be changed
 // meanwhile: the loop goes on at the next greater key that is there then.
 //
 // A key that is a string lies in the heap and is valid as long as the pointer:
 // until the BTree is changed by a method.
 func (t *BTree[K, V]) All(m *Mem) iter.Seq2[K, *V] {
-	return func(yield func(K, *V) bool) {
-		tt := t.begin(m, "BTree.All")
-		var path treePath
-		level := t.first(m, tt, &path)
-		t.walk(m, tt, &path, level, false, yield)
-	}
+	return func(yield func(K, *V) bool) { t.all(m, yield) }
+}
+
+func (t *BTree[K, V]) all(m *Mem, yield func(K, *V) bool) {
+	tt := t.begin(m, "BTree.All")
+	var path treePath
+	level := t.first(m, tt, &path)
+	t.walk(m, tt, &path, level, false, yield)
 }
 
 // Backward goes through the entries in descending order, and otherwise as All.
 func (t *BTree[K, V]) Backward(m *Mem) iter.Seq2[K, *V] {
-	return func(yield func(K, *V) bool) {
-		tt := t.begin(m, "BTree.Backward")
-		var path treePath
-		level := t.last(m, tt, &path)
-		t.walk(m, tt, &path, level, true, yield)
-	}
+	return func(yield func(K, *V) bool) { t.backward(m, yield) }
+}
+
+func (t *BTree[K, V]) backward(m *Mem, yield func(K, *V) bool) {
+	tt := t.begin(m, "BTree.Backward")
+	var path treePath
+	level := t.last(m, tt, &path)
+	t.walk(m, tt, &path, level, true, yield)
 }
 
 // Ascend goes as All through the entries whose keys are from or greater.
 func (t *BTree[K, V]) Ascend(m *Mem, from K) iter.Seq2[K, *V] {
-	return func(yield func(K, *V) bool) {
-		tt := t.begin(m, "BTree.Ascend")
-		var path treePath
-		level, found := t.seek(m, tt, from, &path)
-		if !found {
-			level = t.settle(m, &path)
-		}
-		t.walk(m, tt, &path, level, false, yield)
+	return func(yield func(K, *V) bool) { t.ascend(m, from, yield) }
+}
+
+func (t *BTree[K, V]) ascend(m *Mem, from K, yield func(K, *V) bool) {
+	tt := t.begin(m, "BTree.Ascend")
+	var path treePath
+	level, found := t.seek(m, tt, from, &path)
+	if !found {
+		level = t.settle(m, &path)
 	}
+	t.walk(m, tt, &path, level, false, yield)
 }
 
 // Descend goes as Backward through the entries whose keys are from or less.
 func (t *BTree[K, V]) Descend(m *Mem, from K) iter.Seq2[K, *V] {
-	return func(yield func(K, *V) bool) {
-		tt := t.begin(m, "BTree.Descend")
-		var path treePath
-		level, found := t.seek(m, tt, from, &path)
-		if !found {
-			level = t.prev(m, tt, &path, level)
-		}
-		t.walk(m, tt, &path, level, true, yield)
+	return func(yield func(K, *V) bool) { t.descend(m, from, yield) }
+}
+
+func (t *BTree[K, V]) descend(m *Mem, from K, yield func(K, *V) bool) {
+	tt := t.begin(m, "BTree.Descend")
+	var path treePath
+	level, found := t.seek(m, tt, from, &path)
+	if !found {
+		level = t.prev(m, tt, &path, level)
 	}
+	t.walk(m, tt, &path, level, true, yield)
 }
 
 // Keys goes through the keys as All does.
 func (t *BTree[K, V]) Keys(m *Mem) iter.Seq[K] {
 	return func(yield func(K) bool) {
-		t.All(m)(func(k K, _ *V) bool { return yield(k) })
+		t.all(m, func(k K, _ *V) bool { return yield(k) })
 	}
 }
 
 // Values goes through the values as All does.
 func (t *BTree[K, V]) Values(m *Mem) iter.Seq[*V] {
 	return func(yield func(*V) bool) {
-		t.All(m)(func(_ K, v *V) bool { return yield(v) })
+		t.all(m, func(_ K, v *V) bool { return yield(v) })
 	}
 }
 
@@ -123,18 +134,29 @@ func (t *BTree[K, V]) begin(m *Mem, op string) *treeType {
 
 // walk goes from a place to one end of the tree.
 func (t *BTree[K, V]) walk(m *Mem, tt *treeType, path *treePath, level uint32, back bool, yield func(K, *V) bool) {
-	if tt.allocates() && !m.view {
-		t.walkTexts(m, tt, path, level, back, yield)
+	if tt.class != keyText || m.view {
+		t.walkWith(m, tt, path, level, back, nil, yield)
 		return
 	}
+	w := m.beginWalk(&t.treeHeader, tt)
+	defer m.space.endWalk(w)
+	t.walkWith(m, tt, path, level, back, w, yield)
+}
+
+// walkWith is walk. In an Update, which may free text in the key produced last, w
+// keeps that key.
+func (t *BTree[K, V]) walkWith(m *Mem, tt *treeType, path *treePath, level uint32, back bool, w *treeWalk, yield func(K, *V) bool) {
 	var last K
 	for level < t.height {
 		mods, more := t.mods, false
 		if level == 0 {
-			level, more = walkLeaf(&t.treeHeader, m, tt, path, back, btreeName, &last, yield)
+			level, more = walkLeaf(&t.treeHeader, m, tt, path, back, btreeName, w, &last, yield)
 		} else {
 			node, i := t.entryAt(m, path, level)
 			last = loadTreeKey[K](m, tt, node, i)
+			if w != nil {
+				w.key, w.owned = *(*textKey)(tt.key(node, i)), false
+			}
 			more = yield(last, (*V)(tt.value(m, node, i)))
 			if t.mods == mods {
 				level = t.step(m, tt, path, level, back)
@@ -145,29 +167,10 @@ func (t *BTree[K, V]) walk(m *Mem, tt *treeType, path *treePath, level uint32, b
 		}
 		t.flag.check(btreeName)
 		if t.mods != mods {
+			if w != nil {
+				*(*string)(unsafe.Pointer(&last)) = w.last(m)
+			}
 			level = t.resume(m, tt, last, path, back)
-		}
-	}
-}
-
-// walkTexts is walk in an Update, which may free text in the key produced last.
-func (t *BTree[K, V]) walkTexts(m *Mem, tt *treeType, path *treePath, level uint32, back bool, yield func(K, *V) bool) {
-	var held heldKey[K]
-	held.begin(&t.treeHeader, m, tt)
-	defer held.end(m)
-	for level < t.height {
-		mods := t.mods
-		node, i := t.entryAt(m, path, level)
-		k := loadTreeKey[K](m, tt, node, i)
-		held.hold(k)
-		if !yield(k, (*V)(tt.value(m, node, i))) {
-			return
-		}
-		t.flag.check(btreeName)
-		if t.mods == mods {
-			level = t.step(m, tt, path, level, back)
-		} else {
-			level = t.resume(m, tt, held.k, path, back)
 		}
 	}
 }

@@ -191,7 +191,7 @@ func (k *mapWalk) reach(t *mapTable, off, g, i, hash uint64, steps *uint64) {
 		}
 		*steps--
 		ctrl := *t.group(k.mt, s.at)
-		for match := ctrl.tagged(tagOf(hash)); match != 0; match = match.rest() {
+		for match := ctrl.are(ctrlLow * ctrlWord(ctrlFull|tagOf(hash))); match != 0; match = match.rest() {
 			j := match.first()
 			if s.at == g && j >= i || k.bad[s.at*groupSlots+j] {
 				continue

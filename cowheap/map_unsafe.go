@@ -31,12 +31,20 @@ type Map[K comparable, V any] struct {
 // String): use Ptr.
 func (t *Map[K, V]) Get(m *Mem, k K) (v V, ok bool) {
 	m.mustHold(unsafe.Pointer(t), "Map.Get")
-	mt := mapTypeOf[K, V]()
+	mt := mapTypes.quick(typeWord[Map[K, V]]())
+	if mt == nil {
+		mt = mapTypeOf[K, V]()
+	}
 	if mt.val.fixed {
 		panic("cowheap: Map.Get of a value with a container in it: containers must not be copied; use Map.Ptr")
 	}
 	t.flag.check(mapName)
-	slot := t.find(m, mt, unsafe.Pointer(&k), mt.hashKey(m, unsafe.Pointer(&k)))
+	var slot unsafe.Pointer
+	if unsafe.Sizeof(k) == 8 { // known when this is compiled: such a key is a number
+		slot, _, _ = findWord(&t.mapHeader, m, mt, *(*uint64)(unsafe.Pointer(&k)))
+	} else {
+		slot, _, _ = t.find(m, mt, unsafe.Pointer(&k))
+	}
 	if slot == nil {
 		return v, false
 	}
@@ -48,9 +56,17 @@ func (t *Map[K, V]) Get(m *Mem, k K) (v V, ok bool) {
 // View that m belongs to returns, or the Map is changed by a method.
 func (t *Map[K, V]) Ptr(m *Mem, k K) *V {
 	m.mustHold(unsafe.Pointer(t), "Map.Ptr")
-	mt := mapTypeOf[K, V]()
+	mt := mapTypes.quick(typeWord[Map[K, V]]())
+	if mt == nil {
+		mt = mapTypeOf[K, V]()
+	}
 	t.flag.check(mapName)
-	slot := t.find(m, mt, unsafe.Pointer(&k), mt.hashKey(m, unsafe.Pointer(&k)))
+	var slot unsafe.Pointer
+	if unsafe.Sizeof(k) == 8 {
+		slot, _, _ = findWord(&t.mapHeader, m, mt, *(*uint64)(unsafe.Pointer(&k)))
+	} else {
+		slot, _, _ = t.find(m, mt, unsafe.Pointer(&k))
+	}
 	if slot == nil {
 		return nil
 	}
@@ -66,8 +82,8 @@ func (t *Map[K, V]) Slot(m *Mem, k K) (p *V, existed bool, err error) {
 	}
 	mt := mapTypeOf[K, V]()
 	t.flag.begin(mapName)
-	slot, existed, err := t.findOrInsert(m, mt, unsafe.Pointer(&k))
-	t.flag.end()
+	slot, existed, err := t.findOrInsert(m, mt, k)
+	t.flag.end(mapName)
 	if err != nil {
 		return nil, false, err
 	}
@@ -85,12 +101,15 @@ func (t *Map[K, V]) Set(m *Mem, k K, v V) error {
 	if m.view {
 		return ErrReadOnly
 	}
-	mt := mapTypeOf[K, V]()
+	mt := mapTypes.quick(typeWord[Map[K, V]]())
+	if mt == nil {
+		mt = mapTypeOf[K, V]()
+	}
 	if mt.val.fixed {
 		mt.val.mustBeEmpty(unsafe.Pointer(&v), "Map.Set")
 	}
 	t.flag.begin(mapName)
-	slot, existed, err := t.findOrInsert(m, mt, unsafe.Pointer(&k))
+	slot, existed, err := t.findOrInsert(m, mt, k)
 	if err == nil {
 		p := mt.value(m, slot)
 		if existed && mt.val.owned != nil {
@@ -101,7 +120,7 @@ func (t *Map[K, V]) Set(m *Mem, k K, v V) error {
 			mt.val.clearGaps(p)
 		}
 	}
-	t.flag.end()
+	t.flag.end(mapName)
 	return err
 }
 
@@ -112,8 +131,7 @@ func (t *Map[K, V]) Delete(m *Mem, k K) (v V, ok bool) {
 	m.mustChange(unsafe.Pointer(t), "Map.Delete")
 	mt := mapTypeOf[K, V]()
 	t.flag.begin(mapName)
-	hash := mt.hashKey(m, unsafe.Pointer(&k))
-	slot := t.find(m, mt, unsafe.Pointer(&k), hash)
+	slot, group, hash := t.find(m, mt, unsafe.Pointer(&k))
 	if slot != nil {
 		p := mt.value(m, slot)
 		v = *(*V)(p)
@@ -121,9 +139,9 @@ func (t *Map[K, V]) Delete(m *Mem, k K) (v V, ok bool) {
 			mt.val.forgetOwned(unsafe.Pointer(&v))
 			m.freeOwned(mt.val, p)
 		}
-		t.remove(m, mt, slot, hash)
+		t.remove(m, mt, slot, group, hash)
 	}
-	t.flag.end()
+	t.flag.end(mapName)
 	return v, slot != nil
 }
 
@@ -139,7 +157,7 @@ func (t *Map[K, V]) Clear(m *Mem) {
 	t.free(m, mt)
 	t.dir, t.count, t.depth = 0, 0, 0
 	t.epoch++
-	t.flag.end()
+	t.flag.end(mapName)
 }
 
 // All goes through the entries, in an order that depends on the keys, the heap's
@@ -187,12 +205,18 @@ func (t *Map[K, V]) Values(m *Mem) iter.Seq[*V] {
 	}
 }
 
-// findOrInsert returns the slot of the key at k, which it inserts if need be.
-func (h *mapHeader) findOrInsert(m *Mem, mt *mapType, k unsafe.Pointer) (slot unsafe.Pointer, existed bool, err error) {
-	hash := mt.hashKey(m, k)
-	if slot = h.find(m, mt, k, hash); slot != nil {
+// findOrInsert returns the slot of k, which it inserts if need be.
+func (t *Map[K, V]) findOrInsert(m *Mem, mt *mapType, k K) (slot unsafe.Pointer, existed bool, err error) {
+	var group *ctrlWord
+	var hash uint64
+	if unsafe.Sizeof(k) == 8 {
+		slot, group, hash = findWord(&t.mapHeader, m, mt, *(*uint64)(unsafe.Pointer(&k)))
+	} else {
+		slot, group, hash = t.find(m, mt, unsafe.Pointer(&k))
+	}
+	if slot != nil {
 		return slot, true, nil
 	}
-	slot, err = h.insert(m, mt, k, hash)
+	slot, err = t.insert(m, mt, unsafe.Pointer(&k), group, hash)
 	return slot, false, err
 }

@@ -5,8 +5,8 @@ import "unsafe"
 // insert adds an entry for the key at k, with a value of zeros, and returns its
 // slot. If memory runs out nothing has been changed.
 //
-// Preconditions: there is no such entry.
-func (h *mapHeader) insert(m *Mem, mt *mapType, k unsafe.Pointer, hash uint64) (slot unsafe.Pointer, err error) {
+// Preconditions: there is no such entry, and find has returned group.
+func (h *mapHeader) insert(m *Mem, mt *mapType, k unsafe.Pointer, group *ctrlWord, hash uint64) (slot unsafe.Pointer, err error) {
 	// All that may fail comes before all that changes something.
 	kept := k
 	if mt.allocates() {
@@ -26,7 +26,7 @@ func (h *mapHeader) insert(m *Mem, mt *mapType, k unsafe.Pointer, hash uint64) (
 			return nil, err
 		}
 	}
-	group, i, err := h.takeSlot(m, mt, hash)
+	group, i, err := h.takeSlot(m, mt, group, hash)
 	if err != nil {
 		mt.freeKey(m, kept)
 		if mt.apart {
@@ -36,9 +36,12 @@ func (h *mapHeader) insert(m *Mem, mt *mapType, k unsafe.Pointer, hash uint64) (
 	}
 
 	slot = mt.slot(group, i)
-	if mt.class == keyWord8 {
+	switch {
+	case mt.class == keyWord8:
 		*(*uint64)(slot) = *(*uint64)(kept)
-	} else {
+	case mt.class == keyText:
+		*(*textKey)(slot) = *(*textKey)(kept)
+	default:
 		copy(unsafe.Slice((*byte)(slot), mt.keySize), rawText(kept, mt.keySize))
 	}
 	if mt.apart {
@@ -48,19 +51,20 @@ func (h *mapHeader) insert(m *Mem, mt *mapType, k unsafe.Pointer, hash uint64) (
 	return slot, nil
 }
 
-// takeSlot marks a free slot as taken and returns it. It makes room if need be.
-func (h *mapHeader) takeSlot(m *Mem, mt *mapType, hash uint64) (group *ctrlWord, slot uint64, err error) {
+// takeSlot marks a free slot as taken and returns it: in group, if there is one and it
+// may be. It makes room if need be.
+func (h *mapHeader) takeSlot(m *Mem, mt *mapType, group *ctrlWord, hash uint64) (in *ctrlWord, slot uint64, err error) {
 	if h.dir == 0 {
 		ref, err := m.newTable(mt, 1, 0)
 		if err != nil {
 			return nil, 0, err
 		}
 		h.dir = uint64(ref)
+		group, _ = h.table(m, hash).freeSlot(mt, hash)
 	}
 	for {
-		t := h.table(m, hash)
-		group, slot := t.freeSlot(mt, hash)
 		if group != nil {
+			t, slot := h.table(m, hash), group.free().first()
 			empty := *group>>(8*slot)&0xff == ctrlEmpty
 			if !empty || t.left > 0 {
 				if empty {
@@ -74,33 +78,25 @@ func (h *mapHeader) takeSlot(m *Mem, mt *mapType, hash uint64) (group *ctrlWord,
 		if err := h.makeRoom(m, mt, hash); err != nil {
 			return nil, 0, err
 		}
+		group, _ = h.table(m, hash).freeSlot(mt, hash)
 	}
 }
 
-// remove takes the entry in a slot out of the map. What its key holds is freed,
-// and its value where it is apart; not what the value owns.
-func (h *mapHeader) remove(m *Mem, mt *mapType, slot unsafe.Pointer, hash uint64) {
+// remove takes the entry in a slot of a group out of the map. What its key holds is
+// freed, and its value where it is apart; not what the value owns.
+func (h *mapHeader) remove(m *Mem, mt *mapType, slot unsafe.Pointer, group *ctrlWord, hash uint64) {
 	mt.freeKey(m, slot)
 	if mt.apart {
 		m.release(*(*uint64)(unsafe.Add(slot, mt.valAt)))
 	}
 	t := h.table(m, hash)
-	for s := t.search(hash); ; {
-		group := t.group(mt, s.at)
-		first := uintptr(mt.slot(group, 0))
-		if i := (uint64(uintptr(slot)) - uint64(first)) / mt.slotSize; uintptr(slot) >= first && i < groupSlots {
-			// A search passes over a group only if it has no empty slot.
-			if t.mask == 0 || group.empty() != 0 {
-				*group = group.with(i, ctrlEmpty)
-				t.left++
-			} else {
-				*group = group.with(i, ctrlDeleted)
-			}
-			break
-		}
-		if !s.next() {
-			panic("cowheap: a Map is damaged")
-		}
+	i := uint64(uintptr(slot)-uintptr(mt.slot(group, 0))) / mt.slotSize
+	// A search passes over a group only if it has no empty slot.
+	if t.mask == 0 || group.empty() != 0 {
+		*group = group.with(i, ctrlEmpty)
+		t.left++
+	} else {
+		*group = group.with(i, ctrlDeleted)
 	}
 	clear(unsafe.Slice((*byte)(slot), mt.slotSize))
 	t.used--

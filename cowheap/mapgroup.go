@@ -31,10 +31,11 @@ func (c ctrlWord) free() slotSet { return slotSet(^c & ctrlHigh) }
 // empty returns the slots that have none and at which a search may end.
 func (c ctrlWord) empty() slotSet { return slotSet(^(c | c<<7) & ctrlHigh) }
 
-// tagged returns the slots that have entries with this tag, and seldom another
-// slot with an entry: a borrow runs over from a match to the byte above it.
-func (c ctrlWord) tagged(tag uint64) slotSet {
-	v := uint64(c) ^ ctrlLow*(ctrlFull|tag)
+// are returns the slots whose bytes are those of w, which has the same one eight times,
+// and seldom another slot with an entry: a borrow runs over from a match to the
+// byte above it.
+func (c ctrlWord) are(w ctrlWord) slotSet {
+	v := c ^ w
 	return slotSet((v - ctrlLow) &^ v & ctrlHigh)
 }
 

@@ -52,6 +52,14 @@ const manyGroups = 15
 
 func (r tableRef) off() uint64 { return uint64(r &^ manyGroups) }
 
+// mask is the number of groups - 1.
+func (r tableRef) mask(m *Mem) uint64 {
+	if r&manyGroups == manyGroups {
+		return uint64((*mapTable)(m.at(r.off())).mask)
+	}
+	return 1<<(r&manyGroups) - 1
+}
+
 // ref is the tableRef for a hash.
 //
 // Preconditions: there is a table.
@@ -134,19 +142,6 @@ func (t *mapTable) search(hash uint64) search {
 	return search{at: homeOf(hash) & mask, mask: mask}
 }
 
-// search is the table for a hash, and the search in it.
-//
-// Preconditions: there is a table.
-func (h *mapHeader) search(m *Mem, hash uint64) (*mapTable, search) {
-	ref := h.ref(m, hash)
-	t := (*mapTable)(m.at(ref.off()))
-	if ref&manyGroups == manyGroups {
-		return t, t.search(hash)
-	}
-	mask := uint64(1)<<(ref&manyGroups) - 1
-	return t, search{at: homeOf(hash) & mask, mask: mask}
-}
-
 // next moves on to the next group. It returns false after the last.
 func (s *search) next() bool {
 	s.step++
@@ -154,85 +149,153 @@ func (s *search) next() bool {
 	return s.step <= s.mask
 }
 
-// find returns the slot of the key at k, or nil.
-func (h *mapHeader) find(m *Mem, mt *mapType, k unsafe.Pointer, hash uint64) unsafe.Pointer {
-	if h.dir == 0 {
-		return nil
-	}
+// The find functions return the slot of a key and its group; or nil and, if there is
+// one, the first group on the way that has a slot without an entry, where the key would
+// be put. And the key's hash.
+//
+// An operation's time is that of the cache misses in here, and a processor has as many of
+// them under way at a time as there are operations among the few hundred
+// instructions that it looks ahead. So the steps of a search are written out in each of
+// these functions, and each hashes for itself.
+
+// find finds the key at k.
+func (h *mapHeader) find(m *Mem, mt *mapType, k unsafe.Pointer) (slot unsafe.Pointer, group *ctrlWord, hash uint64) {
 	switch mt.class {
 	case keyWord8:
-		return findWord[uint64](h, m, mt, k, hash)
+		return findWord(h, m, mt, *(*uint64)(k))
 	case keyWord4:
-		return findWord[uint32](h, m, mt, k, hash)
+		return findWord(h, m, mt, *(*uint32)(k))
 	case keyWord2:
-		return findWord[uint16](h, m, mt, k, hash)
+		return findWord(h, m, mt, *(*uint16)(k))
 	case keyWord1:
-		return findWord[uint8](h, m, mt, k, hash)
+		return findWord(h, m, mt, *(*uint8)(k))
 	case keyText:
-		if s := goText(k); len(s) <= maxShortText {
-			return h.findShortText(m, mt, s, hash)
+		if s := goText(k); len(s) > maxShortText {
+			return h.findLongText(m, mt, s)
 		}
+		return h.findShortText(m, mt, goText(k))
 	}
-	return h.findBytes(m, mt, k, hash)
+	return h.findBytes(m, mt, k)
 }
 
 // findWord is find for keys that are a number.
-func findWord[W uint8 | uint16 | uint32 | uint64](h *mapHeader, m *Mem, mt *mapType, k unsafe.Pointer, hash uint64) unsafe.Pointer {
-	key, tag := *(*W)(k), tagOf(hash)
-	for t, s := h.search(m, hash); ; {
-		group := t.group(mt, s.at)
-		c := *group
-		for match := c.tagged(tag); match != 0; match = match.rest() {
-			if slot := mt.slot(group, match.first()); *(*W)(slot) == key {
-				return slot
+func findWord[W uint8 | uint16 | uint32 | uint64](h *mapHeader, m *Mem, mt *mapType, key W) (slot unsafe.Pointer, group *ctrlWord, hash uint64) {
+	hash = m.word(uint64(key))
+	if h.dir == 0 {
+		return nil, nil, hash
+	}
+	ref := h.ref(m, hash)
+	at, mask, groups := homeOf(hash), ref.mask(m), m.at(ref.off()+tableHead)
+	want := ctrlWord(ctrlLow * (ctrlFull | tagOf(hash)))
+	for step := uint64(0); ; {
+		at &= mask
+		in := (*ctrlWord)(unsafe.Add(groups, at*mt.groupSize))
+		c := *in
+		for match := c.are(want); match != 0; match = match.rest() {
+			if slot = mt.slot(in, match.first()); *(*W)(slot) == key {
+				return slot, in, hash
 			}
 		}
-		if c.empty() != 0 || !s.next() {
-			return nil
+		if group == nil && c.free() != 0 {
+			group = in
 		}
+		if step++; c.empty() != 0 || step > mask {
+			return nil, group, hash
+		}
+		at += step
 	}
 }
 
 // findShortText is find for text that slots hold themselves.
-func (h *mapHeader) findShortText(m *Mem, mt *mapType, key string, hash uint64) unsafe.Pointer {
-	want, tag := shortText(key), tagOf(hash)
-	for t, s := h.search(m, hash); ; {
-		group := t.group(mt, s.at)
-		c := *group
-		for match := c.tagged(tag); match != 0; match = match.rest() {
-			if slot := mt.slot(group, match.first()); *(*textKey)(slot) == want {
-				return slot
+func (h *mapHeader) findShortText(m *Mem, mt *mapType, s string) (slot unsafe.Pointer, group *ctrlWord, hash uint64) {
+	hash = m.secrets.bytes(m.s0, s)
+	key := shortText(s)
+	if h.dir == 0 {
+		return nil, nil, hash
+	}
+	ref := h.ref(m, hash)
+	at, mask, groups := homeOf(hash), ref.mask(m), m.at(ref.off()+tableHead)
+	want := ctrlWord(ctrlLow * (ctrlFull | tagOf(hash)))
+	for step := uint64(0); ; {
+		at &= mask
+		in := (*ctrlWord)(unsafe.Add(groups, at*mt.groupSize))
+		c := *in
+		for match := c.are(want); match != 0; match = match.rest() {
+			if slot = mt.slot(in, match.first()); *(*textKey)(slot) == key {
+				return slot, in, hash
 			}
 		}
-		if c.empty() != 0 || !s.next() {
-			return nil
+		if group == nil && c.free() != 0 {
+			group = in
 		}
+		if step++; c.empty() != 0 || step > mask {
+			return nil, group, hash
+		}
+		at += step
+	}
+}
+
+// findLongText is find for text that slots hold the offset of.
+func (h *mapHeader) findLongText(m *Mem, mt *mapType, key string) (slot unsafe.Pointer, group *ctrlWord, hash uint64) {
+	hash = m.secrets.bytes(m.s0, key)
+	if h.dir == 0 {
+		return nil, nil, hash
+	}
+	ref := h.ref(m, hash)
+	at, mask, groups := homeOf(hash), ref.mask(m), m.at(ref.off()+tableHead)
+	want := ctrlWord(ctrlLow * (ctrlFull | tagOf(hash)))
+	long := longTextMark | uint64(len(key))
+	for step := uint64(0); ; {
+		at &= mask
+		in := (*ctrlWord)(unsafe.Add(groups, at*mt.groupSize))
+		c := *in
+		for match := c.are(want); match != 0; match = match.rest() {
+			slot = mt.slot(in, match.first())
+			if text := (*textKey)(slot); text.hi == long && m.text(text.lo, uint64(len(key))) == key {
+				return slot, in, hash
+			}
+		}
+		if group == nil && c.free() != 0 {
+			group = in
+		}
+		if step++; c.empty() != 0 || step > mask {
+			return nil, group, hash
+		}
+		at += step
 	}
 }
 
 // findBytes is find for all other keys.
-func (h *mapHeader) findBytes(m *Mem, mt *mapType, k unsafe.Pointer, hash uint64) unsafe.Pointer {
-	tag := tagOf(hash)
-	for t, s := h.search(m, hash); ; {
-		group := t.group(mt, s.at)
-		c := *group
-		for match := c.tagged(tag); match != 0; match = match.rest() {
-			if slot := mt.slot(group, match.first()); mt.isKey(m, slot, k) {
-				return slot
+func (h *mapHeader) findBytes(m *Mem, mt *mapType, k unsafe.Pointer) (slot unsafe.Pointer, group *ctrlWord, hash uint64) {
+	hash = mt.hashKey(m, k)
+	if h.dir == 0 {
+		return nil, nil, hash
+	}
+	ref := h.ref(m, hash)
+	at, mask, groups := homeOf(hash), ref.mask(m), m.at(ref.off()+tableHead)
+	want := ctrlWord(ctrlLow * (ctrlFull | tagOf(hash)))
+	for step := uint64(0); ; {
+		at &= mask
+		in := (*ctrlWord)(unsafe.Add(groups, at*mt.groupSize))
+		c := *in
+		for match := c.are(want); match != 0; match = match.rest() {
+			if slot = mt.slot(in, match.first()); mt.isKey(m, slot, k) {
+				return slot, in, hash
 			}
 		}
-		if c.empty() != 0 || !s.next() {
-			return nil
+		if group == nil && c.free() != 0 {
+			group = in
 		}
+		if step++; c.empty() != 0 || step > mask {
+			return nil, group, hash
+		}
+		at += step
 	}
 }
 
-// isKey reports whether the key in a slot is the one at k.
+// isKey reports whether the key in a slot is the one at k, which is no text.
 func (mt *mapType) isKey(m *Mem, slot, k unsafe.Pointer) bool {
-	switch mt.class {
-	case keyText:
-		return m.textIs(slot, goText(k))
-	case keyMixed:
+	if mt.class == keyMixed {
 		return mt.isMixed(m, slot, k)
 	}
 	return rawText(slot, mt.keySize) == rawText(k, mt.keySize)

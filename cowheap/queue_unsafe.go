@@ -62,7 +62,7 @@ func (q *Queue[T]) Push(m *Mem, v T) error {
 		*(*T)(p) = v
 		ti.clearGaps(p)
 	}
-	q.flag.end()
+	q.flag.end(queueName)
 	return err
 }
 
@@ -76,7 +76,7 @@ func (q *Queue[T]) Slot(m *Mem) (*T, error) {
 	}
 	q.flag.begin(queueName)
 	p, err := q.push(m, typeInfoOf[T]())
-	q.flag.end()
+	q.flag.end(queueName)
 	return (*T)(p), err
 }
 
@@ -102,7 +102,7 @@ func (q *Queue[T]) Pop(m *Mem) (v T, ok bool) {
 		m.release(q.off)
 		q.off, q.room = 0, 0
 	}
-	q.flag.end()
+	q.flag.end(queueName)
 	return v, true
 }
 
@@ -128,7 +128,7 @@ func (q *Queue[T]) Clear(m *Mem) {
 	q.flag.begin(queueName)
 	q.free(m, typeInfoOf[T]())
 	q.off, q.room, q.first, q.n = 0, 0, q.first+q.n, 0
-	q.flag.end()
+	q.flag.end(queueName)
 }
 
 // All goes through the elements from front to back. The Queue may be changed

@@ -296,17 +296,17 @@ func TestTwoWritersAtOncePanic(t *testing.T) {
 				t.Errorf("%s beside a writer panics with %q", name, got)
 			}
 		}
-		e.M.flag.end()
-		e.V.flag.end()
-		e.B.flag.end()
-		e.F.flag.end()
-		e.Q.flag.end()
+		e.M.flag.end(mapName)
+		e.V.flag.end(vecName)
+		e.B.flag.end(btreeName)
+		e.F.flag.end(btreeFuncName)
+		e.Q.flag.end(queueName)
 		if e.M.Len() != 1 || e.B.Len() != 1 || e.F.Len() != 1 || e.Q.Len() != 1 || e.V.Len() != 2 {
 			t.Error("something has changed")
 		}
 		for k := range e.M.Keys(m) { // a loop notices a writer that comes later
 			e.M.flag.begin(mapName)
-			defer e.M.flag.end()
+			defer e.M.flag.end(mapName)
 			_ = k
 			break
 		}

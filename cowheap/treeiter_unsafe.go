@@ -14,14 +14,32 @@ import (
 
 // treeWalk is a loop in an Update over a tree whose keys hold text.
 type treeWalk struct {
-	h     *treeHeader
-	tt    *treeType
-	k     unsafe.Pointer // the K that was produced last
-	text  []byte         // what strings in it are copied to
-	owned bool           // all are
+	h  *treeHeader
+	tt *treeType
+	// The key that was produced last: k is the K, or nil where keys are one text each. Then key
+	// is what the node has for it, and nothing is copied for an entry.
+	k     unsafe.Pointer
+	key   textKey
+	text  []byte // what strings in it are copied to
+	owned bool   // all are
 }
 
-// heldKey is the key that was produced last.
+// beginWalk lists a loop over a tree whose keys are one text each.
+func (m *Mem) beginWalk(h *treeHeader, tt *treeType) *treeWalk {
+	w := &treeWalk{h: h, tt: tt, owned: true}
+	m.space.beginWalk(w)
+	return w
+}
+
+// last is the text that was produced last, valid until the next is.
+func (w *treeWalk) last(m *Mem) string {
+	if w.owned {
+		return unsafe.String(unsafe.SliceData(w.text), len(w.text))
+	}
+	return m.textOf(unsafe.Pointer(&w.key))
+}
+
+// heldKey is the key that was produced last, a K of several parts.
 type heldKey[K any] struct {
 	treeWalk
 	k K
@@ -63,16 +81,23 @@ func (s *space) endWalk(w *treeWalk) {
 }
 
 // holdWalks has loops over h keep the text of their keys, before any is freed.
-func (s *space) holdWalks(h *treeHeader) {
+func (m *Mem) holdWalks(h *treeHeader) {
+	s := m.space
 	if s.walking.Load() == 0 {
 		return
 	}
 	s.walkMu.Lock()
 	defer s.walkMu.Unlock()
 	for _, w := range s.walks {
-		if w.h == h && !w.owned {
-			w.text, w.owned = w.tt.ownTexts(w.k, nil, ^uint64(0)), true
+		switch {
+		case w.h != h || w.owned:
+			continue
+		case w.k == nil:
+			w.text = append(w.text[:0], w.last(m)...)
+		default:
+			w.text = w.tt.ownTexts(w.k, nil, ^uint64(0))
 		}
+		w.owned = true
 	}
 }
 
@@ -109,33 +134,51 @@ func ownText(p unsafe.Pointer, room []byte, most uint64) []byte {
 
 // walkLeaf goes through the entries of a leaf from a place on, for as long as the
 // tree is not changed, and then on to the next entry, which may be in another node. It
-// returns that entry's level, and false if the loop has ended. last is the
-// key that was produced last; no text is copied for it.
-func walkLeaf[K, V any](h *treeHeader, m *Mem, tt *treeType, path *treePath, back bool, name string, last *K, yield func(K, *V) bool) (level uint32, more bool) {
+// returns that entry's level, and false if the loop has ended. If the tree was changed,
+// last is the key that was produced last, unless w is not nil and has it.
+func walkLeaf[K, V any](h *treeHeader, m *Mem, tt *treeType, path *treePath, back bool, name string, w *treeWalk, last *K, yield func(K, *V) bool) (level uint32, more bool) {
 	node, i := h.entryAt(m, path, 0)
-	mods, n := h.mods, node.n
+	mods, left := h.mods, node.n-i // entries to be produced
+	key, kept := tt.key(node, i), tt.kept(node, i)
+	keySize, valSize := uintptr(tt.keySize), uintptr(tt.valSize)
+	if back {
+		left, keySize, valSize = i+1, -keySize, -valSize
+	}
 	for {
-		*last = loadTreeKey[K](m, tt, node, i)
-		if !yield(*last, (*V)(tt.value(m, node, i))) {
+		var k K
+		switch {
+		case tt.class == keyText:
+			*(*string)(unsafe.Pointer(&k)) = m.textOf(key)
+			if w != nil {
+				w.key, w.owned = *(*textKey)(key), false
+			}
+		case tt.class == keyMixed:
+			tt.loadKey(m, key, unsafe.Pointer(&k))
+		default:
+			k = *(*K)(key)
+		}
+		val := kept
+		if tt.apart {
+			val = m.at(*(*uint64)(kept))
+		}
+		if !yield(k, (*V)(val)) {
 			return 0, false
 		}
 		h.flag.check(name)
 		if h.mods != mods {
+			*last = k
 			return 0, true
 		}
-		if back {
-			if i == 0 {
-				break
-			}
-			i--
-		} else if i++; i == n {
+		if left--; left == 0 {
 			break
 		}
+		key, kept = unsafe.Add(key, keySize), unsafe.Add(kept, valSize)
 	}
-	path.at[0] = i
 	if back {
+		path.at[0] = 0
 		return h.prev(m, tt, path, 0), true
 	}
+	path.at[0] = node.n
 	return h.settle(m, path), true
 }
 

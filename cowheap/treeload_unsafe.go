@@ -51,7 +51,7 @@ func (l *treeLoader) add(k, v unsafe.Pointer, err error) error {
 // attach hands what was built over to the tree.
 func (l *treeLoader) attach(h *treeHeader, name string) error {
 	h.flag.begin(name)
-	defer h.flag.end()
+	defer h.flag.end(name)
 	if h.root != 0 {
 		return errLoadTwice
 	}

@@ -5,7 +5,7 @@ package cowheap
 func (h *treeHeader) remove(m *Mem, tt *treeType, path *treePath, level uint32) {
 	node, i := h.entryAt(m, path, level)
 	if tt.allocates() {
-		m.space.holdWalks(h)
+		m.holdWalks(h)
 	}
 	tt.freeKey(m, tt.key(node, i))
 	if tt.apart {
@@ -105,7 +105,7 @@ func (tt *treeType) shiftRight(left, right, parent *treeNode, sep uint32) {
 func (h *treeHeader) free(m *Mem, tt *treeType) {
 	if h.height > 0 {
 		if tt.allocates() {
-			m.space.holdWalks(h)
+			m.holdWalks(h)
 		}
 		h.freeNode(m, tt, h.root)
 	}

@@ -11,7 +11,12 @@ import (
 type typeTable[I any] struct {
 	mu  sync.Mutex // held to add
 	now atomic.Pointer[typeSlots[I]]
+	// front has a slot for each of so many hashes of words, the first that get has
+	// found: what quick looks at.
+	front [1 << frontBits]atomic.Pointer[typeSlot[I]]
 }
+
+const frontBits = 8
 
 // typeSlots is open addressing with at most half of the slots taken. It is not
 // changed once it is published.
@@ -26,6 +31,17 @@ type typeSlot[I any] struct {
 	info *I
 }
 
+// quick is get where it is compiled in, and may return nil for a word that was
+// added.
+func (t *typeTable[I]) quick(word uintptr) *I {
+	if s := t.front[frontOf(word)].Load(); s != nil && s.word == word {
+		return s.info
+	}
+	return nil
+}
+
+func frontOf(word uintptr) uintptr { return word >> 5 % (1 << frontBits) } // types are aligned
+
 // get returns nil if word was not added. Any number of goroutines may call it.
 func (t *typeTable[I]) get(word uintptr) *I {
 	s := t.now.Load()
@@ -35,6 +51,9 @@ func (t *typeTable[I]) get(word uintptr) *I {
 	for i := s.home(word); ; i++ {
 		slot := &s.slots[i&(len(s.slots)-1)]
 		if slot.word == word {
+			if front := &t.front[frontOf(word)]; front.Load() == nil {
+				front.Store(slot)
+			}
 			return slot.info
 		}
 		if slot.word == 0 {

@@ -64,7 +64,7 @@ func (v *Vec[T]) Append(m *Mem, elems ...T) error {
 	}
 	v.flag.begin(vecName)
 	err := v.append(m, ti, first, uint64(len(elems)))
-	v.flag.end()
+	v.flag.end(vecName)
 	return err
 }
 
@@ -78,7 +78,7 @@ func (v *Vec[T]) Truncate(m *Mem, n int) {
 	}
 	v.flag.begin(vecName)
 	v.drop(m, typeInfoOf[T](), uint64(n))
-	v.flag.end()
+	v.flag.end(vecName)
 }
 
 // Clear makes the Vec empty and frees its memory, with what containers in the
@@ -88,7 +88,7 @@ func (v *Vec[T]) Clear(m *Mem) {
 	v.flag.begin(vecName)
 	v.free(m, typeInfoOf[T]())
 	v.off, v.n, v.room = 0, 0, 0
-	v.flag.end()
+	v.flag.end(vecName)
 }
 
 // append adds n elements from Go memory or from the Vec.
