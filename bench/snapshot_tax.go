@@ -22,8 +22,10 @@ import (
 //
 //   - before: a quarter of a second without a snapshot. during: from before it is asked
 //     for until it has been read and dropped. after: as long as before, from then on.
-//   - rate: operations a millisecond. p50, p99, p99.9: of operations, in
-//     nanoseconds, max: the longest.
+//   - rate: operations a millisecond. p50, p99, p99.9: the nanoseconds that the operation
+//     under way does not exceed at that part of all instants (see latencies), because
+//     whoever holds all operations for 10 ms makes one slow operation, and 10 ms in
+//     which everybody waits. max: the longest.
 //   - map, btree: containers in a heap, each operation an Update or a View. The
 //     snapshot is read by a fork of it, entry by entry.
 //   - tidwall: btree.Map. Copy and every operation hold the mutex: Copy writes to
@@ -155,26 +157,15 @@ func (b *snapshotTax) measure(way string) (readings map[string]Reading, err erro
 		l := &load.seen[i]
 		for figure, value := range map[string]float64{
 			"rate":  float64(l.number) / float64(took[i]) * float64(time.Millisecond),
-			"p50":   l.ofOperations(0.5),
-			"p99":   l.ofOperations(0.99),
-			"p99.9": l.ofOperations(0.999),
+			"p50":   float64(l.quantile(0.5)),
+			"p99":   float64(l.quantile(0.99)),
+			"p99.9": float64(l.quantile(0.999)),
 			"max":   float64(l.longest),
 		} {
 			readings[frozenTax(way, window, figure)] = Reading{Value: value}
 		}
 	}
 	return readings, nil
-}
-
-// ofOperations is about the quantile q of the durations themselves, not of the time.
-func (l *latencies) ofOperations(q float64) float64 {
-	rest := int64((1 - q) * float64(l.number))
-	for b := len(l.count) - 1; b >= 0; b-- {
-		if rest -= l.count[b]; rest < 0 {
-			return float64(l.sum[b]) / float64(l.count[b])
-		}
-	}
-	return 0
 }
 
 const (
