@@ -89,8 +89,12 @@ func (t *BTree[K, V]) Slot(m *Mem, k K) (p *V, existed bool, err error) {
 		return nil, false, ErrReadOnly
 	}
 	t.flag.begin(btreeName)
-	val, existed, err := t.findOrInsert(m, t.typ(), k)
+	tt := t.typ()
+	val, existed, err := t.findOrInsert(m, tt, k)
 	t.flag.end(btreeName)
+	if err == nil {
+		m.touch(val, tt.val.size)
+	}
 	return (*V)(val), existed, err
 }
 
@@ -115,6 +119,7 @@ func (t *BTree[K, V]) Set(m *Mem, k K, v V) error {
 		if existed && tt.val.owned != nil {
 			m.freeReplaced(tt.val, p, unsafe.Pointer(&v))
 		}
+		m.touch(p, tt.val.size)
 		*(*V)(p) = v
 		tt.val.clearGaps(p)
 	}

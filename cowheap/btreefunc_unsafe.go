@@ -76,7 +76,11 @@ func (t *BTreeFunc[K, V]) Slot(m *Mem, k K) (p *V, existed bool, err error) {
 	}
 	t.flag.begin(btreeFuncName)
 	defer t.flag.end(btreeFuncName) // also if Compare panics
-	val, existed, err := t.findOrInsert(m, t.typ(), k)
+	tt := t.typ()
+	val, existed, err := t.findOrInsert(m, tt, k)
+	if err == nil {
+		m.touch(val, tt.val.size)
+	}
 	return (*V)(val), existed, err
 }
 
@@ -102,6 +106,7 @@ func (t *BTreeFunc[K, V]) Set(m *Mem, k K, v V) error {
 		if existed && tt.val.owned != nil {
 			m.freeReplaced(tt.val, p, unsafe.Pointer(&v))
 		}
+		m.touch(p, tt.val.size)
 		*(*V)(p) = v
 		tt.val.clearGaps(p)
 	}

@@ -87,7 +87,9 @@ func (t *Map[K, V]) Slot(m *Mem, k K) (p *V, existed bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
-	return (*V)(mt.value(m, slot)), existed, nil
+	p = (*V)(mt.value(m, slot))
+	m.touch(unsafe.Pointer(p), mt.val.size)
+	return p, existed, nil
 }
 
 // Set makes v the value of k. Strings in v belong to the Map from then on; those
@@ -115,6 +117,7 @@ func (t *Map[K, V]) Set(m *Mem, k K, v V) error {
 		if existed && mt.val.owned != nil {
 			m.freeReplaced(mt.val, p, unsafe.Pointer(&v))
 		}
+		m.touch(p, mt.val.size)
 		*(*V)(p) = v
 		if mt.val.gaps != nil {
 			mt.val.clearGaps(p)
