@@ -78,7 +78,7 @@ func (t *BTreeFunc[K, V]) Slot(m *Mem, k K) (p *V, existed bool, err error) {
 	defer t.flag.end(btreeFuncName) // also if Compare panics
 	tt := t.typ()
 	val, existed, err := t.findOrInsert(m, tt, k)
-	if err == nil {
+	if existed {
 		m.touch(val, tt.val.size)
 	}
 	return (*V)(val), existed, err
@@ -103,10 +103,12 @@ func (t *BTreeFunc[K, V]) Set(m *Mem, k K, v V) error {
 	defer t.flag.end(btreeFuncName) // also if Compare panics
 	p, existed, err := t.findOrInsert(m, tt, k)
 	if err == nil {
-		if existed && tt.val.owned != nil {
-			m.freeReplaced(tt.val, p, unsafe.Pointer(&v))
+		if existed {
+			m.touch(p, tt.val.size)
+			if tt.val.owned != nil {
+				m.freeReplaced(tt.val, p, unsafe.Pointer(&v))
+			}
 		}
-		m.touch(p, tt.val.size)
 		*(*V)(p) = v
 		tt.val.clearGaps(p)
 	}

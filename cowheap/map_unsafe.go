@@ -88,7 +88,9 @@ func (t *Map[K, V]) Slot(m *Mem, k K) (p *V, existed bool, err error) {
 		return nil, false, err
 	}
 	p = (*V)(mt.value(m, slot))
-	m.touch(unsafe.Pointer(p), mt.val.size)
+	if existed {
+		m.touch(unsafe.Pointer(p), mt.val.size)
+	}
 	return p, existed, nil
 }
 
@@ -114,10 +116,12 @@ func (t *Map[K, V]) Set(m *Mem, k K, v V) error {
 	slot, existed, err := t.findOrInsert(m, mt, k)
 	if err == nil {
 		p := mt.value(m, slot)
-		if existed && mt.val.owned != nil {
-			m.freeReplaced(mt.val, p, unsafe.Pointer(&v))
+		if existed {
+			m.touch(p, mt.val.size)
+			if mt.val.owned != nil {
+				m.freeReplaced(mt.val, p, unsafe.Pointer(&v))
+			}
 		}
-		m.touch(p, mt.val.size)
 		*(*V)(p) = v
 		if mt.val.gaps != nil {
 			mt.val.clearGaps(p)

@@ -20,3 +20,10 @@ func (m *Mem) touch(p unsafe.Pointer, n uint64) {
 func (m *Mem) touchFrozen(p unsafe.Pointer, n uint64) {
 	m.space.leaser.Touch(uint64(uintptr(p))-uint64(uintptr(m.base)), n)
 }
+
+// touchSlot touches all that changes when a slot of a table is filled or emptied.
+func (m *Mem) touchSlot(mt *mapType, t *mapTable, group *ctrlWord, slot unsafe.Pointer) {
+	m.touch(unsafe.Pointer(t), uint64(unsafe.Sizeof(*t)))
+	m.touch(unsafe.Pointer(group), ctrlSize)
+	m.touch(slot, mt.slotSize)
+}
