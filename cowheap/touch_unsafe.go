@@ -2,9 +2,9 @@ package cowheap
 
 import "unsafe"
 
-// touch is called before the n bytes at p, which lie in the heap, are written for
-// the first time in an operation. Without a snapshot it is a load; with one it
-// spares the write a fault that costs three times as much. It is only ever a
+// touch is called by containers before they write the n bytes at p, which lie in the
+// heap. Without a snapshot it is two loads; with one it spares the first write to a
+// page its fault, most of which is the kernel delivering a signal. It is only ever a
 // hint: whoever writes without it is right, and slower.
 //
 // Preconditions: m comes from an Update.

@@ -244,7 +244,7 @@ func (h *Handle) Overrun() uint64 { return load64(&h.r.overrun) }
 // Stats are counters since New, read without stopping anybody.
 type Stats struct {
 	Faults     uint64 // write faults resolved
-	Touched    uint64 // first writes resolved by Touch, without a fault
+	Touched    uint64 // first writes resolved by Touch, without a fault; not by chunks, which it prepares
 	Idle       uint64 // of these: no snapshot needed the page, protection was left over
 	Missing    uint64 // missing faults resolved
 	Neighbours uint64 // pages preserved along with a faulting one
