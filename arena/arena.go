@@ -30,6 +30,9 @@ type Arena struct {
 	guard  guard
 	closed atomic.Bool
 
+	frozen  atomic.Bool // a snapshot may need what is written
+	toucher toucher     // the guard, if it takes first writes by Touch
+
 	closing  sync.Once
 	closeErr error
 	alive    sync.RWMutex // held for reading by who may come after Close has begun
@@ -99,6 +102,7 @@ func reserve(o Options) (_ *Arena, err error) {
 	if a.guard, err = newGuard(a); err != nil {
 		return nil, err
 	}
+	a.toucher, _ = a.guard.(toucher)
 	return a, nil
 }
 

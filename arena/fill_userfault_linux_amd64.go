@@ -108,6 +108,7 @@ func (g *userfault) stats(s *Stats) {
 	s.PreservedBytes = s.PreservedPages * pageSize
 	s.MaxPreserved = int64(t.Limit) * pageSize
 	s.Faults, s.Idle = int64(t.Faults), int64(t.Idle)
+	s.Touched = int64(t.Touched)
 	s.Neighbours, s.Prepared = int64(t.Neighbours), int64(t.Prepared)
 	s.Missing = int64(t.Missing)
 	s.Ahead = int64(g.copied.Load())

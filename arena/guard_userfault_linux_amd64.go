@@ -225,7 +225,7 @@ func (g *userfault) freeze(high func() uint64, hold hold) (frozen, timing, error
 	// The readers' chain first, as in supersede: a write outside the gate spoils this snapshot,
 	// but readers of older ones must look where its page was preserved.
 	g.chain.Store(ptr(append(old[:len(old):len(old)], l)))
-	g.h.Publish(tab)
+	g.publish(tab)
 	g.h.Drain()
 	g.h.BeginArming()
 	g.protector.instant(size)
@@ -247,6 +247,15 @@ func (g *userfault) freeze(high func() uint64, hold hold) (frozen, timing, error
 	_ = g.tidy()
 	return l, t, nil
 }
+
+// publish makes tab the one that resolvers consult, and says whether there is one.
+func (g *userfault) publish(tab *trap.Table) {
+	g.a.frozen.Store(tab != nil)
+	g.h.Publish(tab)
+}
+
+// touch is Arena.Touch for a page.
+func (g *userfault) touch(page uint64) { g.h.Touch(page) }
 
 // fit makes table and slots fit an arena that may have grown to size before
 // writers were held. On an error the table is gone.
@@ -284,7 +293,7 @@ func (g *userfault) tidy() error {
 			keep = append(keep, l)
 		case newest:
 			// No open snapshot at all: nobody needs a page from now on.
-			g.h.Publish(nil)
+			g.publish(nil)
 			if g.a.opts.Track {
 				g.h.Drain()
 			} else {
@@ -375,7 +384,7 @@ func (g *userfault) supersede() {
 	// The readers' chain first: writers go on, and as soon as a resolver puts a
 	// page into the new table, readers must look there.
 	g.chain.Store(ptr(append(chain[:len(chain):len(chain)], &layer{g: g, tab: tab, seq: g.seq, bare: true})))
-	g.h.Publish(tab)
+	g.publish(tab)
 	g.h.Drain()
 }
 

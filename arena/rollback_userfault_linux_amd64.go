@@ -138,7 +138,7 @@ func (g *userfault) uncover(l *layer) error {
 		up.pages, up.faults = up.tab.Preserved(), up.tab.Faults()
 		g.h.Merge(l.tab, up.tab)
 	}
-	g.h.Publish(l.tab)
+	g.publish(l.tab)
 	g.h.Drain()
 	return g.drop(keep, gone)
 }

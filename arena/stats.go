@@ -19,7 +19,8 @@ type Stats struct {
 	MaxPreserved   int64 // bytes that may be preserved now
 	ShadowBytes    int64 // guard shadow: the copy of the memory as of the newest snapshot, on top of PreservedBytes
 
-	Faults     int64 // first writes resolved
+	Faults     int64 // first writes resolved that were faults
+	Touched    int64 // and by Touch, without a fault; guard mprotect counts pages, as Prepared
 	Idle       int64 // of them: no snapshot needed the page any more
 	Neighbours int64 // pages preserved along with one that faulted
 	Prepared   int64 // pages preserved by PrepareWrite and Pin

@@ -89,8 +89,12 @@ func (t *BTree[K, V]) Slot(m *Mem, k K) (p *V, existed bool, err error) {
 		return nil, false, ErrReadOnly
 	}
 	t.flag.begin(btreeName)
-	val, existed, err := t.findOrInsert(m, t.typ(), k)
+	tt := t.typ()
+	val, existed, err := t.findOrInsert(m, tt, k)
 	t.flag.end(btreeName)
+	if existed {
+		m.touch(val, tt.val.size)
+	}
 	return (*V)(val), existed, err
 }
 
@@ -112,8 +116,11 @@ func (t *BTree[K, V]) Set(m *Mem, k K, v V) error {
 	t.flag.begin(btreeName)
 	p, existed, err := t.findOrInsert(m, tt, k)
 	if err == nil {
-		if existed && tt.val.owned != nil {
-			m.freeReplaced(tt.val, p, unsafe.Pointer(&v))
+		if existed {
+			m.touch(p, tt.val.size)
+			if tt.val.owned != nil {
+				m.freeReplaced(tt.val, p, unsafe.Pointer(&v))
+			}
 		}
 		*(*V)(p) = v
 		tt.val.clearGaps(p)

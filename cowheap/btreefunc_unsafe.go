@@ -76,7 +76,11 @@ func (t *BTreeFunc[K, V]) Slot(m *Mem, k K) (p *V, existed bool, err error) {
 	}
 	t.flag.begin(btreeFuncName)
 	defer t.flag.end(btreeFuncName) // also if Compare panics
-	val, existed, err := t.findOrInsert(m, t.typ(), k)
+	tt := t.typ()
+	val, existed, err := t.findOrInsert(m, tt, k)
+	if existed {
+		m.touch(val, tt.val.size)
+	}
 	return (*V)(val), existed, err
 }
 
@@ -99,8 +103,11 @@ func (t *BTreeFunc[K, V]) Set(m *Mem, k K, v V) error {
 	defer t.flag.end(btreeFuncName) // also if Compare panics
 	p, existed, err := t.findOrInsert(m, tt, k)
 	if err == nil {
-		if existed && tt.val.owned != nil {
-			m.freeReplaced(tt.val, p, unsafe.Pointer(&v))
+		if existed {
+			m.touch(p, tt.val.size)
+			if tt.val.owned != nil {
+				m.freeReplaced(tt.val, p, unsafe.Pointer(&v))
+			}
 		}
 		*(*V)(p) = v
 		tt.val.clearGaps(p)

@@ -10,7 +10,7 @@ const invariants = false
 
 type (
 	memOrigin  struct{} // of a Mem: where its gate was entered
-	memPadding [30]byte
+	memPadding [22]byte
 	siteTable  struct{} // of a space: where memory was allocated and freed
 )
 

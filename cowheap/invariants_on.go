@@ -50,7 +50,7 @@ func (s stack) String() string {
 // memOrigin is where a Mem's gate was entered.
 type memOrigin struct{ at *stack }
 
-type memPadding [22]byte
+type memPadding [14]byte
 
 // insiders are who is inside a space, and since where, by goroutine.
 type insiders struct {

@@ -87,7 +87,11 @@ func (t *Map[K, V]) Slot(m *Mem, k K) (p *V, existed bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
-	return (*V)(mt.value(m, slot)), existed, nil
+	p = (*V)(mt.value(m, slot))
+	if existed {
+		m.touch(unsafe.Pointer(p), mt.val.size)
+	}
+	return p, existed, nil
 }
 
 // Set makes v the value of k. Strings in v belong to the Map from then on; those
@@ -112,8 +116,11 @@ func (t *Map[K, V]) Set(m *Mem, k K, v V) error {
 	slot, existed, err := t.findOrInsert(m, mt, k)
 	if err == nil {
 		p := mt.value(m, slot)
-		if existed && mt.val.owned != nil {
-			m.freeReplaced(mt.val, p, unsafe.Pointer(&v))
+		if existed {
+			m.touch(p, mt.val.size)
+			if mt.val.owned != nil {
+				m.freeReplaced(mt.val, p, unsafe.Pointer(&v))
+			}
 		}
 		*(*V)(p) = v
 		if mt.val.gaps != nil {

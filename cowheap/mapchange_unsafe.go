@@ -67,6 +67,9 @@ func (h *mapHeader) takeSlot(m *Mem, mt *mapType, group *ctrlWord, hash uint64) 
 			t, slot := h.table(m, hash), group.free().first()
 			empty := *group>>(8*slot)&0xff == ctrlEmpty
 			if !empty || t.left > 0 {
+				if m.frozen.Load() {
+					m.touchSlot(mt, t, group, mt.slot(group, slot))
+				}
 				if empty {
 					t.left--
 				}
@@ -91,6 +94,9 @@ func (h *mapHeader) remove(m *Mem, mt *mapType, slot unsafe.Pointer, group *ctrl
 	}
 	t := h.table(m, hash)
 	i := uint64(uintptr(slot)-uintptr(mt.slot(group, 0))) / mt.slotSize
+	if m.frozen.Load() {
+		m.touchSlot(mt, t, group, slot)
+	}
 	// A search passes over a group only if it has no empty slot.
 	if t.mask == 0 || group.empty() != 0 {
 		*group = group.with(i, ctrlEmpty)

@@ -2,6 +2,7 @@ package cowheap
 
 import (
 	"fmt"
+	"sync/atomic"
 	"unsafe"
 
 	"github.com/cowheap/cowheap/arena"
@@ -24,6 +25,7 @@ type Mem struct {
 	gone   bool // the function has returned; set with the invariants tag only
 	origin memOrigin
 
+	frozen    *atomic.Bool // whether to touch what is written, see arena.Arena.Frozen
 	unsampled int64        // bytes to allocate before one is sampled for the profile
 	pinned    []func()     // what PrepareWrite has pinned, to be undone on leaving
 	cache     *arena.Cache // leased by the first Alloc or Free, until leaving; nil: none

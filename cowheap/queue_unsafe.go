@@ -95,6 +95,7 @@ func (q *Queue[T]) Pop(m *Mem) (v T, ok bool) {
 	v = *(*T)(p)
 	ti.forgetOwned(unsafe.Pointer(&v))
 	m.freeOwned(ti, p)
+	m.touch(p, ti.size)
 	clear(unsafe.Slice((*byte)(p), ti.size))
 	q.first++
 	q.n--
@@ -165,8 +166,10 @@ func (q *queueHeader) push(m *Mem, ti *typeInfo) (unsafe.Pointer, error) {
 			return nil, err
 		}
 	}
+	p := q.at(m, ti, q.first+q.n)
+	m.touch(p, ti.size)
 	q.n++
-	return q.at(m, ti, q.first+q.n-1), nil
+	return p, nil
 }
 
 // grow moves a full ring to one of twice the size.

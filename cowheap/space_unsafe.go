@@ -27,6 +27,7 @@ type backing interface {
 type space struct {
 	arena  backing
 	leaser *arena.Arena // arena, if it is one: then Mems have caches of the allocator
+	frozen *atomic.Bool // leaser's, or one that is never set
 	base   unsafe.Pointer
 	size   uint64 // bytes of address space from base on
 	gate   *gate
@@ -50,7 +51,10 @@ type space struct {
 // newSpace makes a space of the size bytes of address space that memory manages.
 func newSpace(memory backing, size uint64) *space {
 	s := &space{arena: memory, base: memory.Base(), size: size, gate: newGate()}
-	s.leaser, _ = memory.(*arena.Arena)
+	s.frozen = new(atomic.Bool)
+	if s.leaser, _ = memory.(*arena.Arena); s.leaser != nil {
+		s.frozen = s.leaser.Frozen()
+	}
 	s.profile.rate = int64(ProfileRate)
 	s.mems = make([]Mem, s.gate.slots())
 	for i := range s.mems {
@@ -60,7 +64,7 @@ func newSpace(memory backing, size uint64) *space {
 }
 
 func (s *space) newMem(slot int) Mem {
-	return Mem{base: s.base, size: s.size, secrets: s.secrets, space: s, slot: slot, unsampled: s.profile.next()}
+	return Mem{base: s.base, size: s.size, secrets: s.secrets, space: s, slot: slot, frozen: s.frozen, unsampled: s.profile.next()}
 }
 
 // setSeed makes the hash of map keys that of seed.

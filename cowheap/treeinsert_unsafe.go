@@ -38,6 +38,7 @@ func (h *treeHeader) insert(m *Mem, tt *treeType, k unsafe.Pointer, path *treePa
 	}
 	if h.height > 0 && m.node(path.off[0]).n < tt.leaf.room {
 		node := m.node(path.off[0])
+		m.touch(unsafe.Pointer(node), tt.leaf.size)
 		tt.put(node, path.at[0], key, kept, 0)
 		val = tt.value(m, node, path.at[0])
 	} else if val, err = h.insertSplitting(m, tt, key, kept, path); err != nil {
@@ -100,6 +101,7 @@ func (h *treeHeader) insertSplitting(m *Mem, tt *treeType, key, kept unsafe.Poin
 	atEnd := h.atEnd(m, path)
 	for level := range full {
 		node, i := m.node(path.off[level]), path.at[level]
+		m.touch(unsafe.Pointer(node), tt.shapeAt(level).size)
 		mid := node.n / 2
 		if atEnd {
 			mid = node.n - 1 // keys that come in order leave full nodes behind
@@ -131,6 +133,7 @@ func (h *treeHeader) insertSplitting(m *Mem, tt *treeType, key, kept unsafe.Poin
 		path.off[full], path.at[full] = h.root, 0
 	}
 	top := m.node(path.off[full])
+	m.touch(unsafe.Pointer(top), tt.shapeAt(full).size)
 	tt.put(top, path.at[full], up[full].key, up[full].kept, below(full))
 	if up[full].fresh {
 		val = tt.value(m, top, path.at[full])

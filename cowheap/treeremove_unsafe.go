@@ -1,5 +1,7 @@
 package cowheap
 
+import "unsafe"
+
 // remove takes the entry at a place out of the tree. What its key holds is freed,
 // and its value where it is apart; not what the value owns. It needs no memory.
 func (h *treeHeader) remove(m *Mem, tt *treeType, path *treePath, level uint32) {
@@ -11,9 +13,11 @@ func (h *treeHeader) remove(m *Mem, tt *treeType, path *treePath, level uint32) 
 	if tt.apart {
 		m.release(*(*uint64)(tt.kept(node, i)))
 	}
+	m.touch(unsafe.Pointer(node), tt.shapeAt(level).size)
 	if level > 0 { // the entry before it, which is in a leaf, takes its place
 		h.downLast(m, tt, path, level, *tt.child(node, i))
 		leaf, j := h.entryAt(m, path, 0)
+		m.touch(unsafe.Pointer(leaf), tt.leaf.size)
 		tt.moveEntries(node, i, leaf, j, 1)
 		node, i = leaf, j
 	}
@@ -37,6 +41,9 @@ func (h *treeHeader) rebalance(m *Mem, tt *treeType, path *treePath) {
 		parent, at := m.node(path.off[level+1]), path.at[level+1]
 		sep := max(at, 1) - 1 // the entry between the two
 		left, right := m.node(*tt.child(parent, sep)), m.node(*tt.child(parent, sep+1))
+		m.touch(unsafe.Pointer(left), tt.shapeAt(level).size)
+		m.touch(unsafe.Pointer(right), tt.shapeAt(level).size)
+		m.touch(unsafe.Pointer(parent), tt.inner.size)
 		if left.n+right.n+1 > tt.shapeAt(level).room {
 			if node == left {
 				tt.shiftLeft(left, right, parent, sep)

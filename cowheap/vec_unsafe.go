@@ -115,6 +115,7 @@ func (v *vecHeader) append(m *Mem, ti *typeInfo, elems unsafe.Pointer, n uint64)
 		v.room = room
 	}
 	at := m.at(v.off + v.n*ti.size)
+	m.touch(at, n*ti.size)
 	copy(unsafe.Slice((*byte)(at), n*ti.size), unsafe.Slice((*byte)(elems), n*ti.size))
 	if ti.gaps != nil {
 		for i := range n {
@@ -142,6 +143,7 @@ func grownRoom(n uint64) uint64 {
 func (v *vecHeader) drop(m *Mem, ti *typeInfo, n uint64) {
 	if ti.size > 0 && n < v.n {
 		v.freeElems(m, ti, n)
+		m.touch(m.at(v.off+n*ti.size), (v.n-n)*ti.size)
 		clear(m.bytes(v.off+n*ti.size, (v.n-n)*ti.size))
 	}
 	v.n = n

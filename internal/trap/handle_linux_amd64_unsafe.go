@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"unsafe"
 
 	"golang.org/x/sys/cpu"
@@ -39,18 +40,19 @@ type Config struct {
 // Handle is how ordinary code works on a Range. Its methods are for one
 // goroutine at a time, except where they say otherwise.
 type Handle struct {
-	r      *Range
-	entry  *entry
-	ctl    vm.Mapping // the Range, its repeat counters and hints
-	slots  vm.Mapping
-	links  vm.Mapping
-	log    vm.Mapping // words, then the summary
-	huge   sync.Once  // huge pages for slots, see PreserveAhead
-	image  *imageMemory
-	phases sync.Mutex // see Synchronize
-	bell   int        // written by the resolver
-	ear    *os.File   // reads what bell writes
-	max    uint64
+	r       *Range
+	entry   *entry
+	ctl     vm.Mapping // the Range, its repeat counters and hints
+	slots   vm.Mapping
+	links   vm.Mapping
+	log     vm.Mapping // words, then the summary
+	huge    sync.Once  // huge pages for slots, see PreserveAhead
+	image   *imageMemory
+	phases  sync.Mutex    // see Synchronize
+	touched atomic.Uint64 // first writes that Touch resolved; the Range counts them as faults
+	bell    int           // written by the resolver
+	ear     *os.File      // reads what bell writes
+	max     uint64
 }
 
 const (
@@ -242,6 +244,7 @@ func (h *Handle) Overrun() uint64 { return load64(&h.r.overrun) }
 // Stats are counters since New, read without stopping anybody.
 type Stats struct {
 	Faults     uint64 // write faults resolved
+	Touched    uint64 // first writes resolved by Touch, without a fault; not by chunks, which it prepares
 	Idle       uint64 // of these: no snapshot needed the page, protection was left over
 	Missing    uint64 // missing faults resolved
 	Neighbours uint64 // pages preserved along with a faulting one
@@ -260,8 +263,9 @@ func Ticks() uint64 { return ticks() }
 // Stats may be called by any goroutine until Close.
 func (h *Handle) Stats() Stats {
 	r := h.r
+	touched := h.touched.Load() // first: it follows faults
 	return Stats{
-		Faults: load64(&r.faults), Idle: load64(&r.idle), Missing: load64(&r.missing),
+		Faults: load64(&r.faults) - touched, Touched: touched, Idle: load64(&r.idle), Missing: load64(&r.missing),
 		Neighbours: load64(&r.neighbours), Prepared: load64(&r.prepared), Lost: load64(&r.lost),
 		Used: load64(&r.used), Limit: load64(&r.limit),
 		LiftTicks: load64(&r.liftTicks), CopyTicks: load64(&r.copyTicks), Spent: load64(&r.spent),
