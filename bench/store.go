@@ -17,6 +17,7 @@ import (
 //   - time: Heap.Checkpoint of a tracked heap full of data, from the snapshot to the
 //     moment when it survives a crash of the machine: full, and after 0.1, 1 and 10 % of the
 //     pages were written, spread at random or one beside the other (near).
+//     Removing what is not kept any more is in none of the times.
 //   - bytes: of the file of such a checkpoint without its index (8 bytes for each 2 MiB
 //     of the arena), over those of the pages that were written. Each region that has
 //     changed costs a header of a page, which spread pages show.

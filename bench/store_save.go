@@ -64,12 +64,28 @@ func (b *storeBench) save(what, share, where string) (r Reading, err error) {
 	case info.Pages < int64(count):
 		return Reading{}, fmt.Errorf("a checkpoint has %d pages, %d were written", info.Pages, count)
 	}
+	if share == "full" {
+		// The next one of any kind removes the last full one and what was incremental to it.
+		if err := b.removeOld(); err != nil {
+			return Reading{}, err
+		}
+	}
 	r = Reading{Value: float64(took.Nanoseconds()) / 1e6, Bytes: info.Bytes, Dirty: percent}
 	if what == "bytes" {
 		index := 8 * ((info.Size + blockSize - 1) / blockSize)
 		r.Value = float64(info.Bytes-index) / float64(count*pageSize)
 	}
 	return r, nil
+}
+
+// removeOld saves a page, so that what the directory does not keep any more is gone.
+func (b *storeBench) removeOld() error {
+	b.turn++
+	if err := writeChunks(b.heap, []uint32{0}, b.turn); err != nil {
+		return err
+	}
+	_, err := b.heap.Checkpoint(background)
+	return err
 }
 
 // storePages are the pages to write, others each turn.
