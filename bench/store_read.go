@@ -99,10 +99,21 @@ func (b *storeBench) verify() (_ Reading, err error) {
 	}
 	defer func() { err = errors.Join(err, im.Close()) }()
 	start := time.Now()
-	if err := im.Verify(background, nil); err != nil {
-		return Reading{}, err
+	for range readPasses {
+		if err := im.Verify(background, nil); err != nil {
+			return Reading{}, err
+		}
 	}
-	return perSecond(im.Info().Bytes, time.Since(start)), nil
+	return readPerSecond(im.Info().Bytes, time.Since(start)), nil
+}
+
+// readPasses is how often a file is read: once takes less time than what else the machine does.
+const readPasses = 8
+
+func readPerSecond(bytes int64, took time.Duration) Reading {
+	r := perSecond(bytes, took)
+	r.Value *= readPasses
+	return r
 }
 
 // plainRead reads what verify reads, and sums all of it.
@@ -112,32 +123,38 @@ func (b *storeBench) plainRead(workers int) (_ Reading, err error) {
 		return Reading{}, err
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
-	table := crc32.MakeTable(crc32.Castagnoli)
-	var next, bytes atomic.Int64
-	var all sync.WaitGroup
-	errs := make([]error, workers)
+	var bytes int64
 	start := time.Now()
-	for w := range workers {
-		all.Go(func() {
-			buf := make([]byte, mib)
-			sum := uint32(0)
-			for errs[w] == nil {
-				n, err := file.ReadAt(buf, next.Add(mib)-mib)
-				sum = crc32.Update(sum, table, buf[:n])
-				bytes.Add(int64(n))
-				if errs[w] = err; n == 0 {
-					return
-				}
-			}
-			_ = sum
-		})
-	}
-	all.Wait()
-	took := time.Since(start)
-	for _, err := range errs {
-		if err != nil && err != io.EOF {
+	for range readPasses {
+		if bytes, err = sumFile(file, workers); err != nil {
 			return Reading{}, err
 		}
 	}
-	return perSecond(bytes.Load(), took), nil
+	return readPerSecond(bytes, time.Since(start)), nil
+}
+
+// sumFile is CRC32-C over each mebibyte of a file, by several goroutines.
+func sumFile(file *os.File, workers int) (bytes int64, err error) {
+	table := crc32.MakeTable(crc32.Castagnoli)
+	var next, read atomic.Int64
+	var all sync.WaitGroup
+	errs := make([]error, workers)
+	for w := range workers {
+		all.Go(func() {
+			buf := make([]byte, mib)
+			for errs[w] == nil {
+				n, err := file.ReadAt(buf, next.Add(mib)-mib)
+				crc32.Update(0, table, buf[:n])
+				read.Add(int64(n))
+				errs[w] = err
+			}
+		})
+	}
+	all.Wait()
+	for _, err := range errs {
+		if err != io.EOF {
+			return 0, err
+		}
+	}
+	return read.Load(), nil
 }
