@@ -16,6 +16,7 @@ func cases() []*Case {
 		allocCase(),
 		checkpointCase(),
 		checkpointTaxCase(),
+		storeCase(),
 		restoreCase(),
 		prefetchCase(),
 		growthCase(),

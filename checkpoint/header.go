@@ -232,15 +232,15 @@ func readError(path string, off int64, what string, err error) error {
 	return &ReadError{Path: path, Offset: off, Err: err}
 }
 
-// blockError turns what internal/block found in the block at off into an error
-// of this package.
-func blockError(path string, off int64, err error) error {
+// blockError turns what internal/block found in the block at off, whose header is h, into an
+// error of this package.
+func blockError(path string, off int64, h block.Header, err error) error {
 	e, ok := errors.AsType[*block.Error](err)
 	switch {
 	case !ok:
 		return err
 	case e.Field == block.FieldPage:
-		return &ChecksumError{Path: path, Offset: off, What: fmt.Sprintf("page %d of the block", e.Page), Want: uint32(e.Want), Got: uint32(e.Got)}
+		return pageError(path, off, h, e.Page, uint32(e.Want), uint32(e.Got))
 	case e.Field == block.FieldZero:
 		return corrupt(path, off, "page %d of the block is both stored and zero", e.Page)
 	case e.Field == block.FieldPiece:
@@ -250,4 +250,16 @@ func blockError(path string, off int64, err error) error {
 	default:
 		return corrupt(path, off, "%v", e)
 	}
+}
+
+// pageError says where page i of the block at off stands, or the compressed piece that has it.
+// h has passed its own check.
+func pageError(path string, off int64, h block.Header, i int, want, got uint32) error {
+	rank := h.Rank(i)
+	if h.Codec() == block.Raw {
+		off += block.HeaderSize + int64(rank)*block.PageSize
+	} else {
+		off += int64(h.Piece(rank / block.PiecePages).Offset)
+	}
+	return &ChecksumError{Path: path, Offset: off, What: fmt.Sprintf("page %d of region %d", i, h.Region()), Want: want, Got: got}
 }

@@ -1,10 +1,6 @@
 package checkpoint
 
-import (
-	"fmt"
-
-	"github.com/cowheap/cowheap/internal/block"
-)
+import "github.com/cowheap/cowheap/internal/block"
 
 // readHeader reads and verifies the header of a region's block into buf, 4096
 // bytes.
@@ -55,7 +51,7 @@ func (l *link) readBlock(region int, buf []byte, out *ioBuffer) (Block, error) {
 		}
 	}
 	if err := h.CheckPages(pages); err != nil {
-		return Block{}, blockError(l.header.info.Path, off, err)
+		return Block{}, blockError(l.header.info.Path, off, h, err)
 	}
 	return Block{Region: region, Header: h, Pages: pages}, nil
 }
@@ -124,15 +120,11 @@ func (s *source) expand(p block.Piece, at int64, dst []byte) error {
 	return expandPiece(s.link.header.info.Path, at, s.head.Codec(), p, dst, stored)
 }
 
-// check verifies page i of the region, the rank-th stored one.
-func (s *source) check(page []byte, i, rank int) error {
+// check verifies page i of the region.
+func (s *source) check(page []byte, i int) error {
 	want, got := s.head.PageCRC(i), block.CRC(page)
 	if want == got {
 		return nil
 	}
-	off := s.link.blockOffset(s.region) + block.HeaderSize + int64(rank)*block.PageSize
-	if s.head.Codec() != block.Raw {
-		off = s.link.blockOffset(s.region) + int64(s.head.Piece(rank/block.PiecePages).Offset)
-	}
-	return &ChecksumError{Path: s.link.header.info.Path, Offset: off, What: fmt.Sprintf("page %d of region %d", i, s.region), Want: want, Got: got}
+	return pageError(s.link.header.info.Path, s.link.blockOffset(s.region), s.head, i, want, got)
 }

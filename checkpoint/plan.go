@@ -106,7 +106,7 @@ func (p *plan) read(dst []byte, first, n int) error {
 			return err
 		}
 		for i := range k {
-			if err := s.check(dst[i*block.PageSize:][:block.PageSize], first+i, rank+i); err != nil {
+			if err := s.check(dst[i*block.PageSize:][:block.PageSize], first+i); err != nil {
 				return err
 			}
 		}

@@ -121,7 +121,7 @@ func (r *Reader) read() (Block, error) {
 		}
 	}
 	if err := h.CheckPages(pages); err != nil {
-		return Block{}, blockError("", at, err)
+		return Block{}, blockError("", at, h, err)
 	}
 	r.next = region + 1
 	r.blocks = append(r.blocks, blockAt{region, entry})
@@ -189,7 +189,7 @@ func (r *Reader) fill(b []byte, what string) error {
 func checkBlockHeader(file *fileHeader, at int64, h block.Header) (region int64, err error) {
 	path := file.info.Path
 	if err := h.Check(); err != nil {
-		return 0, blockError(path, at, err)
+		return 0, blockError(path, at, h, err)
 	}
 	if id := h.ID(); id != file.info.ID {
 		return 0, corrupt(path, at, "the block belongs to checkpoint %x, this is %s", id, file.info.ID)

@@ -99,7 +99,7 @@ func TestErrorsNameTheByte(t *testing.T) {
 	}{
 		"header":       {hMetadata + 3, 0, "the header"},
 		"block header": {block2 + 100, block2, "the block's header"},
-		"page":         {block2 + block.HeaderSize + 77, block2, "page 1 of the block"},
+		"page":         {block2 + block.HeaderSize + 77, block2 + block.HeaderSize, "page 1 of region 2"},
 		"index":        {index + xEntries, index, "the index"},
 		"trailer":      {int64(len(good)) - 1, int64(len(good)) - trailerSize, "the trailer"},
 	} {

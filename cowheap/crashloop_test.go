@@ -22,7 +22,7 @@ import (
 	"github.com/cowheap/cowheap/arena"
 )
 
-var crashRounds = flag.Int("crash.rounds", 20, "how often TestKilledProcess kills its child")
+var killRounds = flag.Int("kill.rounds", 20, "how often TestKilledProcess kills its child")
 
 // bank is what the child changes: money that only moves, and a sequence number
 // that is in another root, too.
@@ -49,7 +49,7 @@ func TestKilledProcess(t *testing.T) {
 	dir := t.TempDir()
 	var last uint64
 	halfway := 0 // rounds that died while they wrote
-	for round := range *crashRounds {
+	for round := range *killRounds {
 		reported := killedRound(t, dir, round)
 		left, _ := filepath.Glob(filepath.Join(dir, "*.tmp"))
 		halfway += len(left)
@@ -62,7 +62,7 @@ func TestKilledProcess(t *testing.T) {
 	if last == 0 {
 		t.Error("no round has saved anything")
 	}
-	t.Logf("%d rounds, %d of them half-way through a file; %d transfers survived", *crashRounds, halfway, last)
+	t.Logf("%d rounds, %d of them half-way through a file; %d transfers survived", *killRounds, halfway, last)
 }
 
 // killedRound lets a child work in dir, and kills it. It returns the last number
