@@ -24,8 +24,8 @@ var (
 	// ErrForeign: the snapshot is one of another arena.
 	ErrForeign = errors.New("a snapshot of another heap")
 	// ErrIncomplete: a lazy restore or a fork has not ended yet, or a snapshot from before its
-	// end is still open.
-	ErrIncomplete = errors.New("not all of the memory is in: complete the lazy restore or the fork, and close snapshots taken before its end")
+	// end is still open, or one that a fork stands on.
+	ErrIncomplete = errors.New("not all of the memory is in: complete the lazy restore or the fork, close snapshots taken before its end, and populate or close their forks")
 	// ErrConcurrentWrite: somebody wrote while the snapshot was taken, outside
 	// the gate that holds writers off. The snapshot was discarded.
 	ErrConcurrentWrite = errors.New("write outside the gate while a snapshot was taken")

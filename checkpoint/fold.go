@@ -132,7 +132,8 @@ func (s *Store) fold(ctx context.Context, im *Image) (Info, error) {
 	folded.Path = path
 	folded.Chain, folded.ChainBytes = 1, folded.Bytes
 	s.note(name, card{info: folded})
-	_, _ = s.prune(Policy{s.opts.Keep, s.opts.KeepFor}, name) // its error is PruneError
+	// Also what was saved last, of whatever age: its Save has returned a moment ago.
+	_, _ = s.prune(Policy{s.opts.Keep, s.opts.KeepFor}, name, s.lastSaved) // its error is PruneError
 	return folded, nil
 }
 

@@ -29,11 +29,11 @@ func (s *Store) Prune(policy Policy) (removed []uuid.UUID, err error) {
 	if err := s.checkOpen(); err != nil {
 		return nil, err
 	}
-	return s.prune(policy, "")
+	return s.prune(policy)
 }
 
-// prune is called with the token. The checkpoint called saved stays.
-func (s *Store) prune(policy Policy, saved string) (removed []uuid.UUID, err error) {
+// prune is called with the token. The checkpoints with these names stay.
+func (s *Store) prune(policy Policy, stay ...string) (removed []uuid.UUID, err error) {
 	defer func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -43,13 +43,16 @@ func (s *Store) prune(policy Policy, saved string) (removed []uuid.UUID, err err
 	if err != nil {
 		return nil, err
 	}
-	keep := map[string]bool{saved: true}
+	keep := map[string]bool{}
+	for _, name := range stay {
+		keep[name] = true
+	}
 	kept := 0
 	since := time.Now().Add(-policy.For)
 	for _, name := range c.names {
 		files, err := c.chain(name)
 		young := policy.For > 0 && c.cards[name].info.Time.After(since)
-		if kept < policy.Keep || young || name == saved {
+		if kept < policy.Keep || young || slices.Contains(stay, name) {
 			keep[name] = true
 			for _, f := range files {
 				keep[fileName(f.ID)] = true

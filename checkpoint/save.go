@@ -100,7 +100,8 @@ func (s *Store) saved(path string, info Info, files []Info) Info {
 	info.Chain, info.ChainBytes = 1, info.Bytes
 	s.note(filepath.Base(path), card{info: info})
 	files[0] = info
-	s.prune(Policy{s.opts.Keep, s.opts.KeepFor}, filepath.Base(path)) // its error is PruneError
+	s.lastSaved = filepath.Base(path)
+	s.prune(Policy{s.opts.Keep, s.opts.KeepFor}, s.lastSaved) // its error is PruneError
 	s.foldInBackground(files)
 	return describe(files)
 }

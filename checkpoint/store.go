@@ -70,8 +70,9 @@ type Store struct {
 	fs   filesystem
 	lock io.Closer
 
-	saving  chan struct{} // holds a token while nobody saves, receives, prunes or closes
-	folding chan struct{} // the same for folding; taken before saving
+	saving    chan struct{} // holds a token while nobody saves, receives, prunes or closes
+	folding   chan struct{} // the same for folding; taken before saving
+	lastSaved string        // name of what was saved last, "" if nothing was; for who has the token of saving
 
 	background sync.WaitGroup // folds
 	ctx        context.Context

@@ -331,3 +331,26 @@ func TestParentOfADamagedChildStaysAsLongAsIt(t *testing.T) {
 		t.Errorf("removed %v, %v", removed, err)
 	}
 }
+
+// TestFoldLeavesWhatWasSavedLast: an older state may be saved after a newer one, and is
+// there when Save has returned; a fold that ends then does not take it away.
+func TestFoldLeavesWhatWasSavedLast(t *testing.T) {
+	d := openTestStore(t, t.TempDir(), StoreOptions{Keep: 1, NoFold: true}, unsyncedFS{})
+	save(t, d, 3)
+	mustSaveOn(t, d, 4, 3)
+	save(t, d, 1)
+	if _, err := d.Fold(t.Context(), numberedID(4)); err != nil {
+		t.Fatal(err)
+	}
+	im, err := d.Open(numberedID(1))
+	if err != nil {
+		t.Fatalf("what was saved last: %v", err)
+	}
+	if err := im.Close(); err != nil {
+		t.Fatal(err)
+	}
+	save(t, d, 6)
+	if _, err := d.Open(numberedID(1)); !errors.Is(err, ErrNotFound) {
+		t.Errorf("after another one was saved: %v, want ErrNotFound", err)
+	}
+}

@@ -34,6 +34,7 @@ var modelOps = map[string]func(u *modelUpdate) error{
 	"list":         (*modelUpdate).changeList,
 	"set order":    func(u *modelUpdate) error { return u.times(200, u.setOrder) },
 	"delete order": func(u *modelUpdate) error { return u.times(200, u.deleteOrder) },
+	"ranks":        func(u *modelUpdate) error { return u.times(200, u.changeRanks) },
 	"queue":        func(u *modelUpdate) error { return u.times(300, u.changeQueue) },
 	"text":         (*modelUpdate).setText,
 	"counter":      (*modelUpdate).count,
@@ -245,6 +246,20 @@ func (u *modelUpdate) deleteOrder() error {
 		delete(u.w.order, next)
 	}
 	return nil
+}
+
+func (u *modelUpdate) changeRanks() error {
+	k := byScore{int64(u.rand.IntN(30)), u.rand.Uint64N(60)}
+	want, has := u.w.ranks[k]
+	if u.rand.IntN(3) == 0 {
+		delete(u.w.ranks, k)
+		if v, ok := u.s.Ranks.Delete(u.m, k); ok != has || v != want {
+			return fmt.Errorf("deleting %v gives %d %v, want %d %v", k, v, ok, want, has)
+		}
+		return nil
+	}
+	u.w.ranks[k] = u.rand.Uint64()
+	return u.s.Ranks.Set(u.m, k, u.w.ranks[k])
 }
 
 func (u *modelUpdate) changeQueue() error {

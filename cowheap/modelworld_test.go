@@ -25,6 +25,7 @@ type (
 		List     Vec[uint64]
 		Text     String
 		Order    BTree[string, String]
+		Ranks    BTreeFunc[byScore, uint64]
 		Queue    Queue[uint64]
 		Cells    Vec[Ref[modelCell]]
 		Blocks   Vec[Ref[modelBlock]]
@@ -43,6 +44,7 @@ type world struct {
 	list     []uint64
 	text     string
 	order    map[string]string
+	ranks    map[byScore]uint64
 	queue    []uint64
 	cells    []object[modelCell]
 	blocks   []object[modelBlock]
@@ -60,7 +62,7 @@ type object[T any] struct {
 }
 
 func newWorld() *world {
-	return &world{names: map[string]uint64{}, notes: map[uint64]note{}, order: map[string]string{}, counters: map[string]object[uint64]{}}
+	return &world{names: map[string]uint64{}, notes: map[uint64]note{}, order: map[string]string{}, ranks: map[byScore]uint64{}, counters: map[string]object[uint64]{}}
 }
 
 // clone copies everything.
@@ -71,7 +73,7 @@ func (w *world) clone() *world {
 	for k, n := range w.notes {
 		c.notes[k] = note{n.text, slices.Clone(n.list)}
 	}
-	c.order, c.queue = maps.Clone(w.order), slices.Clone(w.queue)
+	c.order, c.ranks, c.queue = maps.Clone(w.order), maps.Clone(w.ranks), slices.Clone(w.queue)
 	c.list, c.cells, c.blocks = slices.Clone(w.list), slices.Clone(w.cells), slices.Clone(w.blocks)
 	return &c
 }
@@ -117,7 +119,7 @@ func (w *world) compareState(m *Mem, s *modelState) error {
 		return fmt.Errorf("list is %d, want %d", s.List.Slice(m), w.list)
 	}
 	return errors.Join(
-		w.compareNames(m, &s.Names), w.compareNotes(m, &s.Notes), w.compareOrder(m, &s.Order), w.compareQueue(m, &s.Queue),
+		w.compareNames(m, &s.Names), w.compareNotes(m, &s.Notes), w.compareOrder(m, &s.Order), w.compareRanks(m, &s.Ranks), w.compareQueue(m, &s.Queue),
 		compareObjects(m, &s.Cells, w.cells), compareObjects(m, &s.Blocks, w.blocks))
 }
 
@@ -161,6 +163,20 @@ func (w *world) compareOrder(m *Mem, t *BTree[string, String]) error {
 		if want, ok := w.order[k]; !ok || !v.Equal(m, want) || t.Ptr(m, k) != v {
 			return fmt.Errorf("%q is %q in the tree, want %v %q", k, v.Get(m), ok, want)
 		}
+	}
+	return nil
+}
+
+func (w *world) compareRanks(m *Mem, t *BTreeFunc[byScore, uint64]) error {
+	if err := checkTreeOf(m, &t.treeHeader, t.typ(), byScore.Compare); err != nil {
+		return fmt.Errorf("ranks: %w", err)
+	}
+	all := map[byScore]uint64{}
+	for k, v := range t.All(m) {
+		all[k] = *v
+	}
+	if t.Len() != len(w.ranks) || !maps.Equal(all, w.ranks) {
+		return fmt.Errorf("%d ranks %v, want %v", t.Len(), all, w.ranks)
 	}
 	return nil
 }

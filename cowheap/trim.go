@@ -13,7 +13,7 @@ import (
 //
 // A heap that was restored lazily or forked is completed first (Populate). Errors:
 // ErrNested, ErrClosed, and arena.ErrIncomplete while a snapshot is open that was taken
-// before such a heap was complete.
+// before such a heap was complete, or a fork of one has not been populated or closed.
 func (h *Heap) Trim() error {
 	if h.sp.gate.holdsCaller() {
 		return ErrNested
