@@ -78,7 +78,8 @@ func redisCase() *Case {
 	return c
 }
 
-// newestFile is the size of the file that was changed last under dir.
+// newestFile is the size of the file that was changed last under dir: of the largest of those, where several
+// were changed within one tick of the file system's clock, as a lock and a small save are.
 func newestFile(dir string) (bytes int64, err error) {
 	var newest time.Time
 	err = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
@@ -86,10 +87,16 @@ func newestFile(dir string) (bytes int64, err error) {
 			return err
 		}
 		info, err := d.Info()
-		if err == nil && info.Size() > 0 && !info.ModTime().Before(newest) {
-			newest, bytes = info.ModTime(), info.Size()
+		if err != nil {
+			return err
 		}
-		return err
+		switch at := info.ModTime(); {
+		case at.After(newest):
+			newest, bytes = at, info.Size()
+		case at.Equal(newest):
+			bytes = max(bytes, info.Size())
+		}
+		return nil
 	})
 	return bytes, err
 }

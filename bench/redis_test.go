@@ -63,6 +63,36 @@ func TestProtocolReadsWhatItWrites(t *testing.T) {
 	}
 }
 
+func TestNewestFileIsTheLargestOfOneTick(t *testing.T) {
+	dir, now := t.TempDir(), time.Now()
+	write := func(name string, size int, at time.Time) {
+		t.Helper()
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, make([]byte, size), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(path, at, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, f := range []struct {
+		name string
+		size int
+		at   time.Time
+		want int64
+	}{
+		{"b", 4, now, 4},
+		{"a", 70, now, 70},
+		{"c", 5, now, 70},
+		{"d", 3, now.Add(time.Second), 3},
+	} {
+		write(f.name, f.size, f.at)
+		if got, err := newestFile(dir); err != nil || got != f.want {
+			t.Errorf("after %s: %d, %v, want %d", f.name, got, err, f.want)
+		}
+	}
+}
+
 // TestMapServerKeepsWhatIsSet sets, saves, and opens what was saved.
 func TestMapServerKeepsWhatIsSet(t *testing.T) {
 	sockets, err := os.MkdirTemp("", "cowheap-redis-") // short: a socket's name has little room
