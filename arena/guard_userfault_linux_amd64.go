@@ -22,7 +22,8 @@ import (
 // then loads the chain and looks again: no layer has an entry, and the copy is
 // good, because whoever lifted the protection would have published before; one
 // has, and its slot is read. It never waits. Entries are never taken out of a layer
-// that an open snapshot reads through, so what was found stays.
+// that an open snapshot reads through, so what was found stays. Who finds an entry
+// above the oldest looks once more at those below: see slot.
 //
 // # Layers
 //
@@ -470,10 +471,21 @@ func (l *layer) slot(page uint64) (content []byte, ok bool) {
 	for len(chain) > 0 && chain[0] != l {
 		chain = chain[1:]
 	}
-	for _, c := range chain {
-		if slot, ok := c.tab.Slot(page); ok {
-			return l.g.h.SlotBytes(slot), true
+	for i, c := range chain {
+		slot, ok := c.tab.Slot(page)
+		if !ok {
+			continue
 		}
+		// Again: one of those passed over may have got it meanwhile, from a resolver that was
+		// late when this one was published, for a write outside the gate. Then what
+		// stands here was saved after that write.
+		for _, older := range chain[:i] {
+			if first, ok := older.tab.Slot(page); ok {
+				slot = first
+				break
+			}
+		}
+		return l.g.h.SlotBytes(slot), true
 	}
 	return nil, false
 }

@@ -129,19 +129,42 @@ func (im *Image) copyAsOf(dst, page uint64) {
 //go:norace
 //go:nocheckptr
 func (r *Range) copyPreserved(dst, table, page uint64) bool {
+	e, above := findPreserved(table, page)
+	if e == entryNone {
+		return false
+	}
+	if above {
+		// Again: a Table that was passed over may have got the page meanwhile, from a resolver
+		// that was late when the next one was published, for a write outside the gate. Then
+		// what stands there was saved after that write. (Who sees the younger entry sees the
+		// older one: loads keep their order, and so do the swaps that set them.)
+		if first, _ := findPreserved(table, page); first != entryNone {
+			e = first
+		}
+	}
+	copyPages(dst, r.slots+uint64(e-1)<<pageShift, pageSize)
+	return true
+}
+
+// findPreserved gives page's entry in the first Table that has one, from that at address
+// table on upward; entryNone if there is none. above: not in that one itself.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func findPreserved(table, page uint64) (e uint32, above bool) {
 	for t := tableAt(table); t != nil; {
 		// The link first: who reads the new one reads the entries after what was
 		// unlinked has been merged.
-		above := tableAt(load64(&t.above))
+		next := tableAt(load64(&t.above))
 		delay(delayWalk)
 		if page < t.pages {
-			if e := load32(t.entry(page)); e != entryNone && e != entryTomb {
-				copyPages(dst, r.slots+uint64(e-1)<<pageShift, pageSize)
-				return true
+			if e = load32(t.entry(page)); e != entryNone && e != entryTomb {
+				return e, above
 			}
 		}
 		delay(delayWalk)
-		t = above
+		t, above = next, true
 	}
-	return false
+	return entryNone, above
 }

@@ -3,10 +3,14 @@
 package trap
 
 import (
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/cowheap/cowheap/internal/uffd"
 	"github.com/cowheap/cowheap/internal/vm"
@@ -41,6 +45,59 @@ func TestSynchronizeWaitsForBothCountersAlsoBesideAnother(t *testing.T) {
 	}
 	store64(&im.readers[1], 0)
 	both.Wait()
+}
+
+// The resolver of a fork has found nothing in the Table of its snapshot, and is descheduled before it
+// looks into the next one. Meanwhile one of the parent's that is late saves the page below, for a
+// write outside the gate, and somebody saves it above, as it is then.
+func TestForkThatIsLateTakesTheOlderOfTwoPreservedPages(t *testing.T) {
+	parent, child := newRig(t, 1, 16), newRig(t, 1, 16)
+	parent.force(1)
+	*parent.word(3, 0) = 7
+	below := parent.snapshot()
+	above := parent.onTop(below)
+	above.SetBelow(nil) // it has a snapshot of its own
+	if err := child.h.AttachParent(parent.h, below, blockPages); err != nil {
+		t.Fatal(err)
+	}
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // nobody may stop the world while it waits in a page fault
+	entries := uintptr(unsafe.Pointer(above)) + tableHeader
+	fd, err := uffd.Open(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer fd.Close()
+	if err := fd.Register(entries, pageSize, uffd.ModeMissing); err != nil {
+		t.Fatal(err)
+	}
+	b := child.h.image.bounce.Bytes(0, pageSize)
+	var late sync.WaitGroup
+	late.Go(func() { child.h.image.im.copyAsOf(uint64(vm.AddrOf(b)), 3) })
+	for n := 0; n <= 0; time.Sleep(time.Millisecond) {
+		n, _ = unix.Read(fd.Fd(), make([]byte, 32))
+	}
+	if _, err := fd.Copy(entries, uintptr(child.h.image.im.zeros), pageSize, uffd.CopyDontWake); err != nil {
+		t.Fatal(err)
+	}
+	parent.h.Publish(below) // what the late one has read
+	*parent.word(3, 0) = 8
+	parent.h.Publish(above)
+	if err := parent.fd.Protect(parent.mem.Addr(), blockPages*pageSize); err != nil {
+		t.Fatal(err)
+	}
+	*parent.word(3, 0) = 9
+	if below.Preserved() != 1 || above.Preserved() != 1 {
+		t.Fatalf("%d and %d pages preserved, want one each", below.Preserved(), above.Preserved())
+	}
+	if err := fd.Wake(entries, pageSize); err != nil {
+		t.Fatal(err)
+	}
+	late.Wait()
+	if b[0] != 7 {
+		t.Errorf("the fork has %d, want 7", b[0])
+	}
+	parent.takeOff(above, below)
+	parent.drop(below)
 }
 
 // A thread has brought a page of zeros in, and is descheduled before it says so. Until
