@@ -56,17 +56,16 @@ func TestPinnedPagesTakeSystemCallsWhileArming(t *testing.T) {
 				}
 			})
 		}
+		// On a machine with other work writers may not have run at all for so long: then there is
+		// nothing to pass over, and nothing has been tested.
 		passes := 0
-		for end := time.Now().Add(300 * time.Millisecond); time.Now().Before(end); {
+		for end := time.Now().Add(300 * time.Millisecond); passes == 0 || time.Now().Before(end); {
 			s := snapshot(t, a)
 			passes += s.Stats().Passes
 			s.Close()
 		}
 		stop.Store(true)
 		wg.Wait()
-		if passes == 0 {
-			t.Error("no pass was made")
-		}
 	}
 }
 
