@@ -13,6 +13,7 @@ import (
 	"reflect"
 	"runtime"
 	"runtime/pprof"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -62,6 +63,14 @@ var ways = []way{
 	{name: "ahead-forked-rolled-back", opts: Options{Arming: ArmAhead}, fork: true, rollback: true},
 	{name: "forked-tight", opts: Options{FaultPages: 1, MaxPreserved: 24 * pageSize}, fork: true, rollback: true},
 	{name: "tracked-single", opts: Options{Track: true, FaultPages: 1}, release: true},
+	{name: "touched", touch: true},
+	{name: "touched-ahead-rolled-back", opts: Options{Arming: ArmAhead, FaultPages: 1}, touch: true, rollback: true},
+	{name: "touched-tracked-released", opts: Options{Arming: ArmAhead, Track: true}, touch: true, release: true},
+	{name: "touched-superseded-forked", opts: Options{FaultPages: 1}, touch: true, supersede: true, fork: true},
+	{name: "touched-tight", opts: Options{FaultPages: 1, MaxPreserved: 24 * pageSize}, touch: true, fork: true},
+	{name: "touched-trimmed-forked", opts: Options{Track: true, FaultPages: 1}, touch: true, trim: true, fork: true},
+	{name: "trimmed-rolled-back", trim: true, rollback: true},
+	{name: "trimmed-forked-rolled-back", opts: Options{Arming: ArmAhead}, trim: true, fork: true, rollback: true},
 	{name: "populated", opts: Options{populate: true}, only: GuardUserfault},
 	{name: "populated-ahead", opts: Options{populate: true, Arming: ArmAhead, FaultPages: 1}, only: GuardUserfault},
 	{name: "shadow", only: GuardShadow},
@@ -80,6 +89,8 @@ type way struct {
 	release  bool  // in order, each piece given back as it has been read, as a checkpoint is written
 	rollback bool  // to snapshots, now and then
 	fork     bool  // of snapshots
+	touch    bool  // before most writes
+	trim     bool  // now and then, with runs that come and go
 
 	supersede bool // the newest is closed at once, while an older one stays open
 }
@@ -91,7 +102,7 @@ func (w way) on(g Guard) bool {
 	}
 	switch g {
 	case GuardCopy, GuardShadow:
-		return w.name == "measured" || w.name == "rolled-back" || w.name == "forked"
+		return w.name == "measured" || w.name == "rolled-back" || w.name == "forked" || w.trim && !w.touch
 	}
 	return true
 }
@@ -124,7 +135,7 @@ func TestStress(t *testing.T) {
 			continue
 		}
 		t.Run(set.name, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(3*len(ways)+2)*d+2*time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(3*len(ways)+2)*d+5*time.Minute)
 			defer cancel()
 			cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestStress$", "-test.v", "-test.timeout=0", "-stress="+d.String(), "-ways="+*stressWays)
 			cmd.Env = append(os.Environ(), append(strings.Fields(set.env), "STRESS_CHILD=1")...)
@@ -171,6 +182,7 @@ func stress(t *testing.T, g Guard, w way) {
 	}
 	a = newArena(t, o)
 	b := alloc(t, a, pages*pageSize)
+	base := a.High() - pages*pageSize
 	var stop atomic.Bool
 	var wg sync.WaitGroup
 	surround(t, &wg, &stop)
@@ -178,9 +190,9 @@ func stress(t *testing.T, g Guard, w way) {
 	*wordAt(b, 0) = total
 	var locks [pages]sync.Mutex
 	var updates atomic.Int64
-	for w := range 4 {
+	for k := range 4 {
 		wg.Go(func() {
-			rng := rand.New(rand.NewPCG(uint64(w), 5))
+			rng := rand.New(rand.NewPCG(uint64(k), 5))
 			ch := make(chan uint64)
 			defer close(ch)
 			pass := make(chan uint64)
@@ -215,6 +227,9 @@ func stress(t *testing.T, g Guard, w way) {
 				gate.RLock()
 				i, j := rng.IntN(words), rng.IntN(words)
 				p, q := i/512, j/512
+				if w.touch && rng.IntN(8) > 0 { // both, one, or what somebody else may be about to write
+					touchSome(a, rng, base, uint64(i)*8, uint64(j)*8, pages*pageSize)
+				}
 				locks[min(p, q)].Lock()
 				if p != q {
 					locks[max(p, q)].Lock()
@@ -237,6 +252,7 @@ func stress(t *testing.T, g Guard, w way) {
 	type pair struct {
 		s    *Snapshot
 		want []byte
+		runs []uint64
 	}
 	check := func(p pair) {
 		if o.Preserving == PreserveAhead {
@@ -260,9 +276,8 @@ func stress(t *testing.T, g Guard, w way) {
 			}
 		}
 		sum := uint64(0)
-		from := len(got) - pages*pageSize
 		for i := range words {
-			sum += binary.LittleEndian.Uint64(got[from+i*8:])
+			sum += binary.LittleEndian.Uint64(got[int(base)+i*8:])
 		}
 		if sum != total {
 			t.Errorf("sum %d, want %d", sum, uint64(total))
@@ -275,11 +290,22 @@ func stress(t *testing.T, g Guard, w way) {
 	}
 	rng := rand.New(rand.NewPCG(3, 3))
 	var open []pair
-	taken, passes, slices, reprotected := 0, 0, 0, int64(0)
+	taken, passes, held, reprotected := 0, 0, 0, int64(0)
 	rollbacks, forks := 0, 0
 	var family sync.WaitGroup
 	var alive atomic.Int32
+	var runs []uint64 // that are allocated
 	for end := time.Now().Add(*stressFor); time.Now().Before(end) && !t.Failed(); {
+		if w.trim {
+			gate.RLock()
+			for range 4 {
+				runs = changeRuns(t, a, rng, runs)
+			}
+			gate.RUnlock()
+			if rng.IntN(4) == 0 {
+				trimHeld(t, a, &gate)
+			}
+		}
 		s, err := a.Snapshot()
 		if err != nil {
 			t.Error(err)
@@ -304,25 +330,26 @@ func stress(t *testing.T, g Guard, w way) {
 				t.Error(err)
 			default:
 				open = open[:i+1] // the new one is closed, too
+				runs = slices.Clone(open[i].runs)
 				rollbacks++
 				continue
 			}
 		}
 		if w.fork && rng.IntN(4) == 0 && alive.Load() < 3 {
-			seed, of := rng.Uint64(), pair{s, want}
+			seed, of := rng.Uint64(), want
 			if f := forkOf(t, s, g, tight); f != nil {
 				forks++
 				alive.Add(1)
 				family.Go(func() {
 					defer alive.Add(-1)
-					forkStress(t, f, of.want, seed)
+					forkStress(t, f, of, seed)
 				})
 			}
 		}
 		passes += s.Stats().Passes
-		slices += s.Stats().Slices
+		held += s.Stats().Slices
 		reprotected += s.Stats().Reprotected
-		open = append(open, pair{s, want})
+		open = append(open, pair{s, want, slices.Clone(runs)})
 		if release && rng.IntN(4) > 0 { // alone: only then is anything given back
 			check(open[0])
 			open[0].s.Close()
@@ -362,6 +389,9 @@ func stress(t *testing.T, g Guard, w way) {
 				}
 			})
 		}
+		if w.trim {
+			readers.Go(func() { trimHeld(t, a, &gate) })
+		}
 		readers.Wait()
 	}
 	for _, p := range open {
@@ -372,10 +402,54 @@ func stress(t *testing.T, g Guard, w way) {
 	stop.Store(true)
 	wg.Wait()
 	s := a.Stats()
-	t.Logf("%v %s: %d snapshots, %d updates, %d faults, %d pages taken along, %d passes over %d pages, %d slices, %d rollbacks, %d forks",
-		g, w.name, taken, updates.Load(), s.Faults, s.Neighbours, passes, reprotected, slices, rollbacks, forks)
+	t.Logf("%v %s: %d snapshots, %d updates, %d faults, %d touches, %d pages taken along, %d passes over %d pages, %d slices, %d rollbacks, %d forks, %d pages trimmed",
+		g, w.name, taken, updates.Load(), s.Faults, s.Touched, s.Neighbours, passes, reprotected, held, rollbacks, forks, s.Trimmed/pageSize)
 	if s.PreservedPages != 0 {
 		t.Errorf("%d pages are still preserved", s.PreservedPages)
+	}
+}
+
+// touchSome announces a write of eight bytes to each of two places in the n bytes from base
+// on, or to one of them, or to some pages around it.
+func touchSome(a *Arena, rng *rand.Rand, base, i, j, n uint64) {
+	a.Touch(base+i, 8)
+	switch rng.IntN(3) {
+	case 0:
+		a.Touch(base+j, 8)
+	case 1:
+		from := i - min(i, rng.Uint64N(3*pageSize))
+		a.Touch(base+from, min(rng.Uint64N(4*pageSize), n-from))
+	}
+}
+
+// changeRuns allocates a run of pages and fills it, or frees one. Nobody else allocates.
+func changeRuns(t *testing.T, a *Arena, rng *rand.Rand, runs []uint64) []uint64 {
+	if i := rng.IntN(12); i < len(runs) {
+		if err := a.Free(runs[i]); err != nil {
+			t.Error(err)
+		}
+		return slices.Delete(runs, i, i+1)
+	}
+	n := (9 + rng.Uint64N(24)) * pageSize
+	off, err := a.Alloc(n, 0)
+	if err != nil {
+		t.Error(err)
+		return runs
+	}
+	b := a.mem.Bytes(off, n)
+	if i := notZero(b); i >= 0 {
+		t.Errorf("byte %d of a new run is not zero", i)
+	}
+	fillWith(b, byte(1+rng.IntN(255)))
+	return append(runs, off)
+}
+
+func trimHeld(t *testing.T, a *Arena, gate *sync.RWMutex) {
+	if err := a.Trim(func() (func(), error) {
+		gate.Lock()
+		return gate.Unlock, nil
+	}); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -414,13 +488,17 @@ func forkStress(t *testing.T, a *Arena, want []byte, seed uint64) {
 	}()
 	pages := len(want) / pageSize
 	mem := a.mem.Bytes(0, uint64(len(want)))
+	turns := 4
+	if runtime.GOMAXPROCS(0) == 1 {
+		turns = 24 // one takes as long as all the parent's writers have theirs, 50 ms
+	}
 	var wg sync.WaitGroup
 	for k := range 3 {
 		wg.Go(func() {
 			rng := rand.New(rand.NewPCG(seed, uint64(k)))
 			for _, page := range rng.Perm(pages) {
 				at := page * pageSize
-				if rng.IntN(4) == 0 {
+				if rng.IntN(turns) == 0 {
 					runtime.Gosched()
 				}
 				if page > 64 && page%4 == k { // the allocator's own pages stay as they are
