@@ -47,7 +47,7 @@ func (al *allocator) isTakenDesc(id uint32) bool {
 
 // reveal is called where there is no memory for a span of class c. It puts every
 // descriptor with room into the index and makes the class tight: until one of its
-// spans is given back each free does so at once. It reports false, and has changed
+// spans is given back (other than in an attempt) each free does so at once. It reports false, and has changed
 // nothing, if none has room.
 func (al *allocator) reveal(c int) bool {
 	state := al.word(classState(c))

@@ -109,7 +109,13 @@ func (al *allocator) releaseSpan(c int, id uint32) {
 	for p := range uint64(shape.pages) {
 		al.put32(al.pageEntry(info.page()+p), 0)
 	}
-	al.put64(classState(c), (al.load64(classState(c))-1<<32)&^classTight)
+	state := al.load64(classState(c)) - 1<<32
+	if !al.journal.recording {
+		// Not where it may be taken back: who frees without mu would pass a place over, and
+		// the class, tight again, would not look for it.
+		state &^= classTight
+	}
+	al.put64(classState(c), state)
 }
 
 // keepsSpans reports whether any class keeps an empty span.

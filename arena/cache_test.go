@@ -4,9 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // noCache stands for the lock where the number of a cache is expected.
@@ -149,12 +152,27 @@ func TestHiddenPlacesAreFoundBeforeErrFull(t *testing.T) {
 
 // TestCachesAtOnce: goroutines with caches of their own, and some without, allocate,
 // hand objects to one another and free them; in between, when all stand still, the bytes
-// are checked, put back to an earlier instant or moved to another arena.
+// are checked, put back to an earlier instant or moved to another arena. In the smaller one
+// memory runs out all the time: what is claimed and kept is given up, and taken back
+// where that does not help, while others free.
 func TestCachesAtOnce(t *testing.T) {
-	const (
-		limit      = 64 << 20
-		goroutines = 6
-	)
+	for _, limit := range []uint64{roomy, 2 << 20} {
+		t.Run(fmt.Sprintf("%d MiB", limit>>20), func(t *testing.T) { cachesAtOnce(t, limit) })
+	}
+}
+
+const roomy = 64 << 20
+
+// leaseFor is nil for goroutine 0, which takes the lock.
+func leaseFor(ta *testAllocator, g int) *Cache {
+	if g == 0 {
+		return nil
+	}
+	return ta.lease(g - 1)
+}
+
+func cachesAtOnce(t *testing.T, limit uint64) {
+	const goroutines = 6
 	rounds, ops := 30, 3000
 	if testing.Short() {
 		rounds = 10
@@ -164,7 +182,9 @@ func TestCachesAtOnce(t *testing.T) {
 		live  [goroutines][]uint64
 	}
 	ta := newTestAllocator(t, limit)
-	ta.step = 4 << 20
+	ta.step = min(4<<20, limit)
+	var full atomic.Int64
+	defer func() { t.Logf("memory ran out %d times", full.Load()) }()
 	var live [goroutines][]uint64
 	clone := func(live [goroutines][]uint64) (c [goroutines][]uint64) {
 		for i := range live {
@@ -182,14 +202,12 @@ func TestCachesAtOnce(t *testing.T) {
 			r := rand.New(rand.NewPCG(uint64(round), uint64(g)))
 			wg.Go(func() {
 				alloc, free := ta.alloc, ta.free
-				if g > 0 {
-					c := ta.lease(g - 1)
-					if c == nil {
-						errs[g] = errors.New("no cache")
-						return
-					}
+				if c := leaseFor(ta, g); c != nil {
 					defer c.Release()
 					alloc, free = c.alloc, c.free
+				} else if g > 0 && limit == roomy { // else it is having its claims dropped
+					errs[g] = errors.New("no cache")
+					return
 				}
 				errs[g] = func() error {
 					for range ops {
@@ -200,7 +218,10 @@ func TestCachesAtOnce(t *testing.T) {
 								size = r.Uint64N(100 << 10)
 							}
 							off, err := alloc(size, 0)
-							if err != nil {
+							if errors.Is(err, ErrFull) && limit < roomy {
+								full.Add(1)
+								continue
+							} else if err != nil {
 								return err
 							}
 							b := ta.mapping.Bytes(off, size)
@@ -287,5 +308,81 @@ func TestCachesAtOnce(t *testing.T) {
 			ta = moved
 			check()
 		}
+	}
+}
+
+// TestFreeWhileAnAttemptIsTakenBack: an allocation takes back the empty spans that are kept for
+// reuse, and fails nevertheless. Who frees meanwhile without the lock sees a class whose
+// memory has run out as one, and has its place found.
+func TestFreeWhileAnAttemptIsTakenBack(t *testing.T) {
+	ta := newTestAllocator(t, 2<<20)
+	const size = 64
+	other, err := ta.allocBy(1, 16, 0) // there is a table of caches
+	if err != nil {
+		t.Fatal(err)
+	}
+	offs := fullOf(t, ta, size)
+	if err := ta.free(offs[0]); err != nil {
+		t.Fatal(err)
+	}
+	mustAlloc(t, ta, size, 0) // where there was no memory but that one place
+	class := classOfSize(size)
+	if !ta.isTight(class) {
+		t.Fatal("memory has not run out")
+	}
+	// The last span is empty, and kept.
+	last, err := ta.find(offs[len(offs)-1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, off := range offs {
+		if o, err := ta.find(off); err != nil || o.info.page() != last.info.page() {
+			continue
+		}
+		if err := ta.free(off); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !ta.keepsSpans() {
+		t.Fatal("no span is kept")
+	}
+	first, err := ta.find(offs[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	freed := make(chan error, 1)
+	c := ta.caches[1].lease() // so that nobody seizes it
+	ta.mu.Lock()
+	tries := 0
+	err = ta.attempt(func() error {
+		if tries++; tries == 2 {
+			go func() { freed <- c.free(offs[0]) }()
+			for ta.word(first.desc).Load()>>first.place&1 != 0 {
+				runtime.Gosched()
+			}
+			// It is through, or waits for the lock to have the place found.
+			select {
+			case err := <-freed:
+				freed <- err
+			case <-time.After(50 * time.Millisecond):
+			}
+		}
+		return ErrFull
+	})
+	ta.mu.Unlock()
+	if !errors.Is(err, ErrFull) || tries != 2 {
+		t.Fatalf("%d tries, then %v", tries, err)
+	}
+	if err := <-freed; err != nil {
+		t.Fatal(err)
+	}
+	c.Release()
+	wantClean(t, ta)
+	fullOf(t, ta, size)
+	if _, err := ta.find(offs[0]); err != nil {
+		t.Errorf("memory has run out, and one place is free: %v", err)
+	}
+	if err := ta.freeBy(1, other); err != nil {
+		t.Error(err)
 	}
 }
