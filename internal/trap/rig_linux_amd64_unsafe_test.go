@@ -131,9 +131,21 @@ func (g *rig) word(page, i uint64) *uint64 {
 func (g *rig) asOf(tab *Table, page uint64) uint64 {
 	live := *g.word(page, 0)
 	if s, ok := tab.Slot(page); ok {
-		return *(*uint64)(unsafe.Pointer(&g.h.SlotBytes(s)[0]))
+		return g.slotWord(s)
 	}
 	return live
+}
+
+// slotWord is the first word of a slot.
+func (g *rig) slotWord(slot uint64) uint64 {
+	return *(*uint64)(unsafe.Pointer(&g.h.SlotBytes(slot)[0]))
+}
+
+func (g *rig) protect(page, n uint64) {
+	g.t.Helper()
+	if err := g.fd.Protect(g.mem.Addr()+uintptr(page*pageSize), uintptr(n*pageSize)); err != nil {
+		g.t.Fatal(err)
+	}
 }
 
 func (g *rig) force(pages uint64) {
