@@ -147,7 +147,14 @@ func (h *Handle) Close() error {
 // Publish makes t the Table that faults consult; nil: nobody needs a page.
 // It may run concurrently with anything; a resolver that has already read the
 // old one is still inside until Drain returns.
-func (h *Handle) Publish(t *Table) { store64(&h.r.newest, t.addr()) }
+func (h *Handle) Publish(t *Table) {
+	covered := uint64(0)
+	if t != nil {
+		covered = t.pages
+	}
+	store64(&h.r.covered, covered)
+	store64(&h.r.newest, t.addr())
+}
 
 // Drain waits until there has been an instant, after the call, at which no
 // resolver of a write fault was inside: whoever comes later reads what is published now. (The

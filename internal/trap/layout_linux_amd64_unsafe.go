@@ -52,6 +52,8 @@ type Range struct {
 
 	async uint64 // 1: the kernel lifts protection by itself, so that only missing faults are ours
 
+	covered uint64 // pages of newest, for Touch: a hint
+
 	// The pool of slots; one cache line a hot word.
 	slots   uint64 // address of slot 0
 	links   uint64 // address of slot 0's link

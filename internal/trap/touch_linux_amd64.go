@@ -8,8 +8,10 @@ package trap
 // moment may come after it, and then there is a fault.
 func (h *Handle) Touch(page uint64) {
 	r := h.r
-	// While a snapshot is open the log is on, so what is not in it is protected.
-	if load64(&r.logging) == 0 || r.isLogged(page, 1) || r.isMissing(page) {
+	// While a snapshot is open the log is on, so what it covers and is not in the log is
+	// protected. (What is newer than the snapshot is in neither, and would else change the counter that
+	// all threads share with each write.)
+	if page >= load64(&r.covered) || load64(&r.logging) == 0 || r.isLogged(page, 1) || r.isMissing(page) {
 		return // (what is missing is brought in by its own fault)
 	}
 	began := ticks()

@@ -121,11 +121,15 @@ func TestTouchLeavesAlone(t *testing.T) {
 	tab.Raise()
 	g.h.Publish(tab)
 	g.protect(0, 1024)
+	g.h.Touch(600) // beyond it
+	if spent := g.h.Stats().Spent; spent != 0 {
+		t.Errorf("%d ticks were spent where there was nothing to spare", spent)
+	}
 	g.h.Touch(3) // one is being taken: whoever writes now does so outside the gate, and is found by a fault
 	if page, _, torn := tab.Settle(); torn {
 		t.Errorf("torn by a touch of page %d", page)
 	}
-	g.h.Touch(600) // beyond the snapshot
+	g.h.Touch(600)
 	if s := g.h.Stats(); s.Touched != 0 || s.Faults != 0 || s.Used != 0 {
 		t.Errorf("%+v: nothing should have been done", s)
 	}
@@ -134,4 +138,32 @@ func TestTouchLeavesAlone(t *testing.T) {
 		t.Errorf("%+v, %d preserved: want a fault and nothing saved", s, tab.Preserved())
 	}
 	g.drop(tab)
+}
+
+// BenchmarkTouch is what announcing a write costs where there is nothing to spare.
+func BenchmarkTouch(b *testing.B) {
+	g := newRig(b, 2, 64)
+	g.h.StartLog()
+	tab, err := NewTable(1, 512)
+	if err != nil {
+		b.Fatal(err)
+	}
+	g.h.Publish(tab)
+	defer g.drop(tab)
+	*g.word(3, 0) = 1
+	g.h.Touch(3)
+	for name, page := range map[string]uint64{"lifted": 3, "beyond": 600} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				g.h.Touch(page)
+			}
+		})
+		b.Run(name+"/parallel", func(b *testing.B) {
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					g.h.Touch(page)
+				}
+			})
+		})
+	}
 }
