@@ -20,7 +20,7 @@ func (g *shadow) trims(hold) error {
 // to be known of how a scan sees a hole, the pages are protected again at once: they are clean.
 func (g *shadow) trim(runs []pageRun) (bytes uint64, err error) {
 	defer g.publishFigures()
-	old := g.lists.get()
+	blank := g.lists.get()
 	var errs []error
 	for _, r := range runs {
 		n, err := g.a.discard(r)
@@ -41,27 +41,25 @@ func (g *shadow) trim(runs []pageRun) (bytes uint64, err error) {
 			}
 		}
 		g.forget(uint32(r.first), uint32(r.first+r.n))
-		old = g.blank(old, r)
+		for page := uint32(r.first); page < uint32(r.first+r.n); page++ {
+			if g.cur.slots[page] != 0 {
+				blank = append(blank, placed{page: page})
+			}
+		}
 	}
+	g.blank(blank)
+	return bytes, errors.Join(append(errs, g.slots.cool(keptSlots))...)
+}
+
+// blank makes the pages of list zero in cur. What stood there goes to the newest snapshot in the
+// same step: a reader of it finds it in one of the two.
+func (g *shadow) blank(list []placed) {
 	g.readers.Lock()
+	defer g.readers.Unlock()
+	old := g.swap(list)
 	if g.newest != nil {
 		g.newest.delta.add(old, &g.lists, g.drop)
 	} else {
 		g.discard(old)
 	}
-	g.readers.Unlock()
-	return bytes, errors.Join(append(errs, g.slots.cool(keptSlots))...)
-}
-
-// blank makes the pages of a run zero in cur, and appends what stood there to old.
-func (g *shadow) blank(old []placed, r pageRun) []placed {
-	g.readers.Lock()
-	defer g.readers.Unlock()
-	for page := uint32(r.first); page < uint32(r.first+r.n); page++ {
-		if slot := g.cur.slots[page]; slot != 0 {
-			g.setCur(page, 0)
-			old = append(old, placed{page, slot})
-		}
-	}
-	return old
 }

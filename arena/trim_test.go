@@ -249,3 +249,49 @@ func TestTrimInAnyOrder(t *testing.T) {
 		}
 	})
 }
+
+// TestTrimBesideReaders: a snapshot is read while memory that it has is given back, run by run.
+func TestTrimBesideReaders(t *testing.T) {
+	eachGuard(t, func(t *testing.T, g Guard) {
+		a := newArena(t, Options{Guard: g, MaxPreserved: 64 << 20, MaxSize: 64 << 20})
+		const runs, size = 1000, 9 * pageSize
+		var offs []uint64
+		for range runs {
+			off, err := a.Alloc(size, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			fillWith(a.mem.Bytes(off, size), 5)
+			offs = append(offs, off)
+		}
+		s := snapshot(t, a)
+		defer s.Close()
+		for i := 0; i < runs; i += 2 { // none beside another
+			fillWith(a.mem.Bytes(offs[i], size), 6)
+			if err := a.Free(offs[i]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		trimmed := make(chan error)
+		go func() { trimmed <- a.Trim(nobody) }()
+		p := make([]byte, size)
+		for reading := true; reading; {
+			select {
+			case err := <-trimmed:
+				if err != nil {
+					t.Error(err)
+				}
+				reading = false
+			default:
+			}
+			for _, i := range []int{0, runs / 2} {
+				if _, err := s.ReadAt(p, int64(offs[i])); err != nil {
+					t.Fatal(err)
+				}
+				if n := bytes.Count(p, []byte{5}); n != size {
+					t.Fatalf("run %d of a snapshot differs in %d bytes", i, size-n)
+				}
+			}
+		}
+	})
+}
