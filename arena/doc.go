@@ -22,7 +22,8 @@
 //
 //  1. A snapshot shows every byte as it was at one instant, while the gate was
 //     closed. Somebody who writes then nevertheless makes Snapshot fail with
-//     ErrConcurrentWrite (guards userfault and mprotect; the others cannot tell).
+//     ErrConcurrentWrite (guards userfault and mprotect; the others cannot tell), and
+//     leaves the snapshots alone that are open already.
 //  2. A writer waits for a snapshot only while the gate is closed: at its instant
 //     and, if writers are at full speed, for slices of up to a millisecond while
 //     it is prepared or streamed. It never waits for a reader, never fails and

@@ -27,7 +27,7 @@ var (
 	// end is still open, or one that a fork stands on.
 	ErrIncomplete = errors.New("not all of the memory is in: complete the lazy restore or the fork, close snapshots taken before its end, and populate or close their forks")
 	// ErrConcurrentWrite: somebody wrote while the snapshot was taken, outside
-	// the gate that holds writers off. The snapshot was discarded.
+	// the gate that holds writers off. The snapshot was discarded; older ones stay as they are.
 	ErrConcurrentWrite = errors.New("write outside the gate while a snapshot was taken")
 )
 
