@@ -33,7 +33,7 @@ type Stats struct {
 	// What the resolver goes by when it decides how many pages a fault takes along,
 	// as it measured them: a lift is dear while other threads of the process run.
 	LiftCost, CopyCost time.Duration // of one lift, and of copying one page
-	FaultTime          time.Duration // that writers have spent in the resolver, all together
+	FaultTime          time.Duration // that writers have spent in the resolver, all together, but for where they lost the processor there
 
 	ArmedAhead  int64 // snapshots that were armed ahead of the instant
 	Slices      int64 // for which writers were held meanwhile

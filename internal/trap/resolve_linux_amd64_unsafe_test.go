@@ -308,3 +308,26 @@ func TestMergedSlotStaysUntilReadersHaveLeft(t *testing.T) {
 	}
 	g.drop(older)
 }
+
+// A thread that lost its processor in the middle of a fault has not spent that time in the resolver.
+func TestFaultIsChargedForNoMoreThanAFaultTakes(t *testing.T) {
+	r := new(Range)
+	r.charge(1_000_000)
+	if r.spent != 1_000_000 {
+		t.Errorf("%d before anything was learned", r.spent)
+	}
+	r.spent = 0
+	for range 200 {
+		r.learnLift(5000, 1)
+		r.learnCopy(500)
+	}
+	r.charge(7000)
+	if r.spent != 7000 {
+		t.Errorf("a fault of 7000 is charged as %d", r.spent)
+	}
+	r.spent = 0
+	r.charge(60_000_000)
+	if r.spent < 512*500 || r.spent > 1_000_000 {
+		t.Errorf("a fault of 60,000,000 is charged as %d", r.spent)
+	}
+}
