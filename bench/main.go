@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"strconv"
+	"strings"
 )
 
 func main() {
@@ -64,6 +65,9 @@ func command(ctx context.Context, all []*Case, args []string, stdout, stderr io.
 	}
 	picked, err := pick(all, names)
 	if err != nil {
+		return err
+	}
+	if err := anyOf(picked, s.only); err != nil {
 		return err
 	}
 	measured := false
@@ -132,4 +136,23 @@ func (s *settings) setRounds(text string) (err error) {
 		err = errors.New("want at least 1")
 	}
 	return err
+}
+
+// anyOf is an error if no variant of the cases has a name that contains only.
+func anyOf(cases []*Case, only string) error {
+	var names []string
+	for _, c := range cases {
+		for _, v := range c.Variants {
+			if strings.Contains(v.Name, only) {
+				return nil
+			}
+			names = append(names, v.Name)
+		}
+	}
+	const enough = 20
+	more := ""
+	if n := len(names) - enough; n > 0 {
+		more = fmt.Sprintf(" and %d more", n)
+	}
+	return fmt.Errorf("no variant has %q in its name: there are %s%s", only, strings.Join(names[:min(len(names), enough)], ", "), more)
 }
