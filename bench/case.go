@@ -52,6 +52,7 @@ type Reading struct {
 	Value float64 // in the variant's unit
 	Bytes int64   // worked on; 0 where size does not matter
 	Dirty float64 // percent of its pages that are written each time; 0 where that is no question
+	Trace *trace  // what it was like over time; nil: not told
 }
 
 const usage = "usage: go run ./bench [-json] [-size 1GiB] [-rounds 5] [-quick] [-only TEXT] [-dir DIR] CASE...\n       go run ./bench report [-out DIR] [-quick]      everything, with plots\n       go run ./bench compare OLD.jsonl NEW.jsonl     has something become slower?"

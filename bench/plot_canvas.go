@@ -26,7 +26,10 @@ const (
 func (p *plot) write(w io.Writer, foot []string) error {
 	c := new(canvas)
 	top := float64(margin + 10)
-	c.text(margin, top, "title", "start", p.title)
+	for i, line := range wrapText(p.heading(), 88) {
+		top += float64(i) * (lineStep + 4)
+		c.text(margin, top, "title", "start", line)
+	}
 	top += 4
 	for _, line := range wrapText(p.note, 118) {
 		top += lineStep
@@ -49,7 +52,7 @@ func (p *plot) write(w io.Writer, foot []string) error {
 <style>%s</style>
 <rect class="ground" width="100%%" height="100%%"/>
 %s</svg>
-`, plotWidth, height, escape(p.title), style, c.b.String())
+`, plotWidth, height, escape(p.heading()), style, c.b.String())
 	return err
 }
 

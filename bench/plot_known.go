@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,13 +21,13 @@ func rename(all []series, names map[string]string) {
 func plotPause(c *measuredCase) (all []*plot) {
 	loadedOnes, _, others := seriesOf(c.Figures)
 	rename(loadedOnes, map[string]string{
-		"userfault/4k/loaded": "userfault: armed ahead", "wholesale/4k/loaded": "wholesale: all at the instant",
-		"tracked/4k/loaded": "tracked: 1% written", "fork/4k/loaded": "fork of the process",
+		"userfault/4k/loaded": "cowheap (default)", "wholesale/4k/loaded": "cowheap, all at the instant",
+		"tracked/4k/loaded": "cowheap, tracked, 1% written", "fork/4k/loaded": "fork of the process",
 	})
 	if len(loadedOnes) > 0 {
 		p := linesPlot("How long writers are held by freezing an instant, while they write at full speed",
-			"Less is better; both axes are logarithmic. "+spanNote+" Four ways: cowheap as it is by default, cowheap made to protect everything "+
-				"at the instant, cowheap that tracks what is written, and fork(2), by which others do it.",
+			"Both axes are logarithmic. "+spanNote+" cowheap protects the state while writers go on, or all of it at the instant; tracked: it knows the 1% "+
+				"of the pages that are written between two snapshots. fork(2) is how others do it.",
 			&lines{xTitle: "size of the state", xFormat: formatSize, unit: "ns", series: loadedOnes})
 		p.file = "pause-by-size"
 		all = append(all, p)
@@ -36,8 +37,8 @@ func plotPause(c *measuredCase) (all []*plot) {
 		for _, f := range others {
 			r.rows = append(r.rows, row{f.Variant, []point{pointOf(0, f)}})
 		}
-		p := rowsPlot("The same by method, nobody writing: what the kernel's own calls take",
-			sizeNote(c)+"/4k: small pages, /thp: huge pages. Less is better. userfault, shadow and mprotect are guards of cowheap, which do most of their work before the instant "+
+		p := rowsPlot("How long an instant takes by method, nobody writing, beside the kernel's own calls",
+			sizeNote(c)+"/4k: small pages, /thp: huge pages. userfault, shadow and mprotect are guards of cowheap, which do most of their work before the instant "+
 				"if they can. ioctl, pagemap-scan and mprotect-call are the single system calls that such work is made of; no snapshot.", r)
 		p.file = "pause-by-method"
 		all = append(all, p)
@@ -45,17 +46,26 @@ func plotPause(c *measuredCase) (all []*plot) {
 	return all
 }
 
+// faultNames say who resolves the fault, and in which order pages are written.
+var faultNames = map[string]string{
+	wayUserfault: "cowheap userfault, random", waySequential: "cowheap userfault, in order",
+	wayShadow: "cowheap shadow, random", wayShadowInOrder: "cowheap shadow, in order",
+	wayMprotect: "cowheap mprotect, random", wayMprotectInOrder: "cowheap mprotect, in order",
+	wayPrepared: "cowheap, after PrepareWrite", wayTracked: "cowheap, tracked, no snapshot",
+	wayFork: "fork: copy-on-write", wayAsync: "the kernel alone, nothing kept", wayGoroutine: "a goroutine reads userfaultfd",
+}
+
 func plotFault(c *measuredCase) []*plot {
 	r := crossed(c.Figures, []string{loadQuiet, loadBusy}, func(variant string) (string, string) {
 		i := strings.LastIndexByte(variant, '/')
-		return variant[:max(i, 0)], variant[i+1:]
+		return faultNames[variant[:max(i, 0)]], variant[i+1:]
 	})
 	if len(r.rows) == 0 {
 		return nil
 	}
-	return []*plot{rowsPlot("What the first write to a page costs after an instant was frozen",
-		"A page of 4 KiB. Less is better. quiet: no other thread of the process runs; busy: one does, on another processor. "+
-			"async lifts protection and preserves nothing, shadow preserves later: see the case frames.", r)}
+	return []*plot{rowsPlot("What the first write to a page costs after the state was frozen",
+		"A page of 4 KiB. quiet: no other thread of the process runs; busy: one does, on another processor. "+
+			"shadow preserves the page later, at the next snapshot (see frames).", r)}
 }
 
 // plotPhases is a panel for each way to freeze an instant, and in it the percentiles before, during
@@ -81,15 +91,39 @@ func plotPhases(c *measuredCase) []*plot {
 			p.titles, p.each = append(p.titles, way.title), append(p.each, l)
 		}
 	}
+	all := plotTaxOverTime(c)
 	if len(p.each) == 0 {
-		return nil
+		return all
 	}
-	return []*plot{{
+	return append(all, &plot{
 		title: "What a single update feels of an instant being frozen",
-		note: sizeNote(c) + "Time of one update, logarithmic; less is better. before: nothing is protected; during: until the snapshot, or the child process, is there, " +
+		note: sizeNote(c) + "Time of one update, logarithmic. before: nothing is protected; during: until the snapshot, or the child process, is there, " +
 			"and 10 ms more; after: it is gone again. Percentiles are of time: at 99.9% of all instants the update under way takes no longer than p99.9.",
 		draw: p.draw, height: linesHeight,
-	}}
+	})
+}
+
+// plotTaxOverTime is what updates take about an instant.
+func plotTaxOverTime(c *measuredCase) (all []*plot) {
+	if p := timesPlot("arming-tax-over-time", "What updates take around the moment in which the state is frozen",
+		sizeNote(c)+"Time of one update in each window of 10 ms, logarithmic. Grey: what was frozen is there. "+timesNote, c,
+		[]strip{{name: taxAhead, colour: "c1"}, {name: taxWholesale, colour: "c6"}, {name: taxFork, colour: "c2"}, {name: taxCopy, colour: "c3"}}); p != nil {
+		all = append(all, p)
+	}
+	return all
+}
+
+const timesNote = "Goroutines write without a pause, so an update that is held fills the windows until it is over. p50, p99: at half, at 99% of all instants of the window " +
+	"the update under way takes no longer."
+
+func plotSnapshotTax(c *measuredCase) (all []*plot) {
+	if p := timesPlot("snapshot-tax-over-time", "What operations take around the moment in which a snapshot is taken",
+		fmt.Sprintf("%s entries of 16 bytes. Time of one operation in each window of 10 ms, logarithmic. Grey: the snapshot is taken, read once completely and dropped. ",
+			groupThousands(strconv.FormatInt(c.Size/bytesPerEntry, 10)))+timesNote, c,
+		[]strip{{name: wayMap, colour: "c1"}, {name: wayBTree, colour: "c4"}, {name: wayTidwall, colour: "c7"}, {name: wayMemdb, colour: "c6"}, {name: wayFullCopy, colour: "c3"}}); p != nil {
+		all = append(all, p)
+	}
+	return append(all, plotPictures(c)...)
 }
 
 func plotFrames(c *measuredCase) (all []*plot) {
@@ -113,7 +147,7 @@ func plotFrames(c *measuredCase) (all []*plot) {
 			continue
 		}
 		rename(grown, map[string]string{wayMemcpy: "memcpy of everything"})
-		p := linesPlot(what.title, "Less is better; both axes are logarithmic. Writes are part of saving, and so is giving up the oldest of ten frames. "+
+		p := linesPlot(what.title, "Both axes are logarithmic. Writes are part of saving, and so is giving up the oldest of ten frames. "+
 			"A game at 60 frames a second has 16.7 ms for everything.",
 			&lines{xTitle: "pages written in a frame", xFormat: func(x float64) string { return formatUnit(x, "%") }, unit: "ns", series: grown})
 		p.file = "frames-" + what.ops[0]
@@ -137,13 +171,27 @@ func plotRollback(c *measuredCase) (all []*plot) {
 		if grown, _, _ := seriesOf(of); len(grown) > 0 {
 			p := linesPlot("Putting the old content of scattered pages back, a page, "+map[string]string{
 				loadQuiet: "no other thread running", loadBusy: "another thread running"}[load],
-				"Less is better. Five ways to get past the protection of pages that are put back.",
+				"Five ways to get past the protection of pages that are put back.",
 				&lines{xTitle: "pages side by side", xFormat: shortNumber, unit: "ns", series: grown})
 			p.file = "rollback-" + load
 			all = append(all, p)
 		}
 	}
 	return all
+}
+
+// growthNames are what a stranger understands.
+var growthNames = map[string]map[string]string{
+	growPause: {wayUserfault4K: "cowheap, small pages", wayUserfaultTHP: "cowheap, huge pages", wayWholesale4K: "cowheap, all at the instant",
+		wayFork4K: "fork of the process", wayCopy4K: "copy of everything",
+		wayMemdb: "go-memdb Snapshot", wayTidwall: "tidwall/btree Copy"},
+	growArming:    {wayUserfault4K: "small pages", wayUserfaultTHP: "huge pages"},
+	growTables:    {wayUserfault4K: "small pages", wayUserfaultTHP: "huge pages"},
+	growStats:     {wayUserfault4K: "small pages"},
+	growOpen:      {"eager": "eager", "lazy": "lazy"},
+	growWriters:   {"pause": "cowheap: held", "waited": "cowheap: waited for", wayProcess: "fork of the process"},
+	growSnapshots: {"pause": "one more snapshot", "first-write": "first write to a page"},
+	growKept:      {"userfault": "all snapshots"},
 }
 
 func plotGrowth(c *measuredCase) (all []*plot) {
@@ -153,8 +201,9 @@ func plotGrowth(c *measuredCase) (all []*plot) {
 		if len(grown) == 0 {
 			continue
 		}
+		rename(grown, growthNames[g.name])
 		format, x := formatX(sizes)
-		note := "Less is better. " + g.note + " " + spanNote
+		note := g.note + " " + spanNote
 		if !sizes {
 			x = g.x
 			note = formatSize(float64(of[0].Bytes)) + " of state. " + note

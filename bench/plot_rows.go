@@ -114,7 +114,7 @@ func (r *rows) colours() func(row, int) string {
 		return func(_ row, k int) string { return p[r.keys[k]] }
 	}
 	return func(one row, _ int) string {
-		if colour := wayColours[firstWord(one.name)]; colour != "" {
+		if colour := wayColour(one.name); colour != "" {
 			return colour
 		}
 		return "c3"

@@ -131,11 +131,12 @@ func (r *run) turns(ctx context.Context, bench Bench, figures []*Figure) error {
 			reading, err := bench.Measure(f.Variant.Name)
 			switch {
 			case errors.Is(err, errors.ErrUnsupported):
-				f.Skipped, f.Samples = err, nil
+				f.Skipped, f.Samples, f.Traces = err, nil, nil
 			case err != nil:
 				return fmt.Errorf("measuring %s: %w", f.Variant.Name, err)
 			case round > 0:
 				f.Samples = append(f.Samples, reading.Value)
+				f.Traces = append(f.Traces, reading.Trace)
 				f.Bytes, f.Dirty = reading.Bytes, reading.Dirty
 			}
 		}
