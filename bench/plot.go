@@ -19,13 +19,16 @@ type plot struct {
 	height float64 // of what is drawn
 }
 
-// heading is the title with the direction in which it is better.
-func (p *plot) heading() string {
+// better is the direction in which it is better.
+func (p *plot) better() string {
 	if p.more {
-		return p.title + " (more is better)"
+		return "(more is better)"
 	}
-	return p.title + " (less is better)"
+	return "(less is better)"
 }
+
+// heading is the title with that.
+func (p *plot) heading() string { return p.title + " " + p.better() }
 
 // Ways of doing things have one colour in all plots. A colour is the name of a class in
 // style; the ways that are not here take turns in those that are left.
@@ -43,6 +46,8 @@ var wayColours = map[string]string{
 	"cowheap, small pages": "c1", "cowheap (default)": "c1", "cowheap, huge pages": "c4", "small pages": "c1", "huge pages": "c4",
 	"cowheap, all at the instant": "c6", "cowheap, tracked, 1% written": "c4", "cowheap: held": "c1", "cowheap: waited for": "c4",
 	"go-memdb Snapshot": "c8", "tidwall/btree Copy": "c7",
+	"the same, some of them split": "c1", "fork(2), small pages": "c2", "fork(2), huge pages": "c2", "fork: copy-on-write": "c2",
+	"cowheap shadow, small pages": "c4", "cowheap mprotect, small pages": "c7",
 	"cowheap shadow, random": "c4", "cowheap shadow, in order": "c4",
 }
 

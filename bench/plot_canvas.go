@@ -26,8 +26,15 @@ const (
 func (p *plot) write(w io.Writer, foot []string) error {
 	c := new(canvas)
 	top := float64(margin + 10)
-	for i, line := range wrapText(p.heading(), 88) {
-		top += float64(i) * (lineStep + 4)
+	const titleLetters = 88
+	heading := wrapText(p.heading(), titleLetters)
+	if len(heading) > 1 { // what stands in brackets is not torn apart
+		heading = append(wrapText(p.title, titleLetters), p.better())
+	}
+	for i, line := range heading {
+		if i > 0 {
+			top += lineStep + 4
+		}
 		c.text(margin, top, "title", "start", line)
 	}
 	top += 4

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -16,6 +17,14 @@ func rename(all []series, names map[string]string) {
 			all[i].name = name
 		}
 	}
+}
+
+// pauseNames are what a stranger understands.
+var pauseNames = map[string]string{
+	pauseUserfault4K: "cowheap userfault, small pages", pauseUserfaultTHP: "cowheap userfault, huge pages",
+	pauseUserfaultSteady: "the same, some of them split", pauseShadow4K: "cowheap shadow, small pages", pauseMprotect4K: "cowheap mprotect, small pages",
+	pauseIoctl4K: "one UFFDIO_WRITEPROTECT, small", pauseIoctlTHP: "one UFFDIO_WRITEPROTECT, huge", pauseScan4K: "one PAGEMAP_SCAN, small",
+	pauseMprotectCall4K: "one mprotect, small", pauseFork4K: "fork(2), small pages", pauseForkTHP: "fork(2), huge pages", pauseCopy4K: "memcpy of everything",
 }
 
 func plotPause(c *measuredCase) (all []*plot) {
@@ -35,11 +44,11 @@ func plotPause(c *measuredCase) (all []*plot) {
 	if len(others) > 0 {
 		r := &rows{unit: "ns"}
 		for _, f := range others {
-			r.rows = append(r.rows, row{f.Variant, []point{pointOf(0, f)}})
+			r.rows = append(r.rows, row{cmp.Or(pauseNames[f.Variant], f.Variant), []point{pointOf(0, f)}})
 		}
 		p := rowsPlot("How long an instant takes by method, nobody writing, beside the kernel's own calls",
-			sizeNote(c)+"/4k: small pages, /thp: huge pages. userfault, shadow and mprotect are guards of cowheap, which do most of their work before the instant "+
-				"if they can. ioctl, pagemap-scan and mprotect-call are the single system calls that such work is made of; no snapshot.", r)
+			sizeNote(c)+"userfault, shadow and mprotect are guards of cowheap, which do most of their work before the instant if they can. "+
+				"The single system calls are what such work is made of: no snapshot. small: pages of 4 KiB.", r)
 		p.file = "pause-by-method"
 		all = append(all, p)
 	}

@@ -38,7 +38,9 @@ func TestFindingsAreOfVariantsThatThereAre(t *testing.T) {
 
 // TestLimitsBeginWithTheFarthest also where more is better, and in units of time that differ.
 func TestLimitsBeginWithTheFarthest(t *testing.T) {
-	figures := func(name, unit string, value float64) figureLine { return figureLine{Variant: name, Unit: unit, Value: value} }
+	figures := func(name, unit string, value float64) figureLine {
+		return figureLine{Variant: name, Unit: unit, Value: value}
+	}
 	m := &measurements{Cases: []*measuredCase{
 		{caseLine: caseLine{Case: "checkpoint"}, Figures: []figureLine{figures(checkpointHeap, "GB/s", 1), figures(checkpointPlain, "GB/s", 4)}},
 		{caseLine: caseLine{Case: "growth"}, Figures: []figureLine{figures("arming/userfault/4k/4GiB", "ms", 80), figures("pause/wholesale/4k/4GiB", "ns", 40e6)}},

@@ -40,8 +40,19 @@ func (r *run) rounds() int {
 	switch {
 	case r.settings.rounds != 0:
 		return r.settings.rounds
-	case r.c.Rounds != 0:
-		return r.c.Rounds
+	case r.settings.quick:
+		return min(r.c.usualRounds(), quickRounds)
+	}
+	return r.c.usualRounds()
+}
+
+// quickRounds are enough to see that one does not disturb the next.
+const quickRounds = 2
+
+// usualRounds are those that count by default.
+func (c *Case) usualRounds() int {
+	if c.Rounds != 0 {
+		return c.Rounds
 	}
 	return minRounds
 }
@@ -92,6 +103,17 @@ func (r *run) measure(ctx context.Context) (out *Outcome, err error) {
 		}
 	}
 	return out, nil
+}
+
+// measureSafely is measure for one who has other cases to go on with: a panic is an error.
+func (r *run) measureSafely(ctx context.Context) (out *Outcome, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			out = &Outcome{Case: r.c, Size: size(r.size().blocks()), Rounds: r.rounds(), Quick: r.settings.quick}
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return r.measure(ctx)
 }
 
 // first is the round that measuring begins with: 0 is to be thrown away.

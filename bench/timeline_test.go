@@ -135,7 +135,7 @@ func TestTraceOfTheMedianRoundIsKept(t *testing.T) {
 
 func TestBucketsHaveTheirMiddles(t *testing.T) {
 	for _, d := range []time.Duration{0, 1, 31, 63, 64, 1000, 12_345, time.Millisecond, time.Hour} {
-		if got := bucketMiddle(latencyBucket(d)); float64((got-d).Abs()) > 0.016*float64(d) {
+		if got := bucketMiddle(latencyBucket(d)); float64((got - d).Abs()) > 0.016*float64(d) {
 			t.Errorf("%v is in a bucket about %v", d, got)
 		}
 	}
