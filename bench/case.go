@@ -18,7 +18,10 @@ type Case struct {
 	// a case warms up by itself. 0: five, after one that is thrown away.
 	Rounds   int
 	Variants []Variant
-	Bounds   []Bound
+	// Aside are parts of the names of variants that a report of everything leaves out: they say whether cowheap chooses well
+	// among its own ways, and take minutes. Who names the case has them.
+	Aside  []string
+	Bounds []Bound
 	// Open gets ready what the variants share. It fails with an error that is
 	// errors.ErrUnsupported where none of them can run.
 	Open func(Setup) (Bench, error)
@@ -45,6 +48,12 @@ type Bench interface {
 	Measure(variant string) (Reading, error)
 	// Close gives everything back.
 	Close() error
+}
+
+// collecting is a Bench that knows before which variants garbage has to be collected; before the others it
+// is not. With millions of objects that are kept, a collection takes longer than what is measured.
+type collecting interface {
+	collect(variant string) bool
 }
 
 // Reading is what one measurement says.

@@ -27,7 +27,8 @@ import (
 //     when a snapshot is there and nobody has written, in MiB.
 //   - stats/: one call of Heap.Stats, which asks the kernel how much is resident.
 //   - open/eager, open/lazy: cowheap.Open of a checkpoint until the first byte has been read,
-//     its file in the page cache as far as memory allows.
+//     its file in the page cache as far as memory allows. Up to 4 GiB: larger files are written anew each round, for
+//     minutes, and do not stay in the cache.
 //
 // By number, at a sixteenth of -size:
 //
@@ -56,6 +57,8 @@ const (
 
 	// growthShare is what the states of the questions by number have of the largest.
 	growthShare = 16
+	// openMost is the largest state that is opened.
+	openMost = 4 * gib
 	// growthWrites are made between two snapshots.
 	growthWrites = 2048
 )
@@ -104,8 +107,10 @@ func growthCase() *Case {
 			add("MiB", "", growTables, way, s.String())
 		}
 		add("ns", "", growStats, wayUserfault4K, s.String())
-		add("ms", "", growOpen, "eager", s.String())
-		add("ms", "", growOpen, "lazy", s.String())
+		if s <= openMost {
+			add("ms", "", growOpen, "eager", s.String())
+			add("ms", "", growOpen, "lazy", s.String())
+		}
 	}
 	for _, way := range []string{wayMemdb, wayTidwall} {
 		for _, s := range peerSizes {

@@ -33,6 +33,7 @@ const minRounds = 5
 type settings struct {
 	json   bool
 	quick  bool
+	brief  bool   // leave out what stands aside
 	size   size   // 0: each case's own
 	rounds int    // 0: each case's own
 	only   string // variants whose names contain it

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode"
 )
 
 // canvas collects the elements of an SVG.
@@ -18,9 +19,22 @@ const (
 	lineStep  = 18 // from one line of text to the next
 	footStep  = 15
 	// letterWidth is a little more than a letter takes in the mean, so that text has room
-	// whatever the font.
-	letterWidth = 7.2
+	// whatever the font, and capitalWidth what a large one does.
+	letterWidth  = 7.2
+	capitalWidth = 10
 )
+
+// textWidth is the room that a name needs.
+func textWidth(s string) (width float64) {
+	for _, r := range s {
+		if unicode.IsUpper(r) || r == '_' {
+			width += capitalWidth
+		} else {
+			width += letterWidth
+		}
+	}
+	return width
+}
 
 // write is the whole picture, with its title above and the foot below.
 func (p *plot) write(w io.Writer, foot []string) error {

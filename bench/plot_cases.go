@@ -126,9 +126,7 @@ func plotAny(c *measuredCase) (all []*plot) {
 		title = c.Case
 	}
 	for unit, of := range byUnit(c.Figures) {
-		for _, p := range drawFigures(capital(title), "In "+unit+".", "", of) {
-			all = append(all, p)
-		}
+		all = append(all, drawFigures(capital(title), "In "+unit+".", "", of)...)
 	}
 	return all
 }

@@ -122,13 +122,13 @@ func (s *strip) draw(c *canvas, y, x axis, ticks []float64) {
 			continue
 		}
 		c.path(points, s.colour+" "+name)
-		end := points[len(points)-1][1]
-		labels = append(labels, label{x.to, end, end, name, s.colour})
+		end := points[len(points)-1]
+		labels = append(labels, label{end[0], end[1], end[1], name, s.colour})
 	}
 	spread(labels, footStep, top+6, bottom)
 	for _, l := range labels {
-		c.line(l.x+1, l.at, l.x+8, l.y, "lead")
-		c.text(l.x+11, l.y+4, "tick "+l.class, "start", l.text)
+		c.line(l.x+1, l.at, x.to+8, l.y, "lead")
+		c.text(x.to+11, l.y+4, "tick "+l.class, "start", l.text)
 	}
 }
 

@@ -48,6 +48,7 @@ func report(ctx context.Context, all []*Case, args []string, stdout, stderr io.W
 		m, err = readLinesOf(s.from)
 	} else {
 		picked := all
+		s.brief = len(names) == 0 && s.only == ""
 		if len(names) > 0 {
 			if picked, err = pick(all, names); err != nil {
 				return err

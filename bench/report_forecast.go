@@ -22,7 +22,26 @@ type forecast struct {
 
 // takes is what a case is expected to take in a report, in seconds: with its default size and rounds, and with
 // -quick. A case that is not here weighs as much as the state that it is about, at each measurement.
-var takes = map[string]struct{ full, quick float64 }{}
+var takes = map[string]struct{ full, quick float64 }{
+	"seed":           {32, 1},
+	"pause":          {230, 4},
+	"arming-tax":     {120, 3},
+	"fault":          {66, 4},
+	"containers":     {110, 5},
+	"gc":             {120, 12},
+	"snapshot-tax":   {100, 6},
+	"frames":         {170, 3},
+	"rollback":       {40, 2},
+	"fork":           {190, 4},
+	"alloc":          {15, 1},
+	"checkpoint":     {40, 1},
+	"checkpoint-tax": {150, 5},
+	"store":          {80, 2},
+	"restore":        {60, 1},
+	"prefetch":       {80, 5},
+	"growth":         {375, 12},
+	"redis":          {60, 2},
+}
 
 // forecast expects a report of these cases.
 func (s *settings) forecast(all []*Case) *forecast {
@@ -37,15 +56,9 @@ func (s *settings) forecast(all []*Case) *forecast {
 
 // expect is how many seconds a case may take, and how many measurements it makes.
 func (s *settings) expect(c *Case) (seconds float64, steps int) {
-	variants := 0
-	for _, v := range c.Variants {
-		if strings.Contains(v.Name, s.only) {
-			variants++
-		}
-	}
 	r := run{c: c, settings: *s}
-	steps = r.steps(variants)
-	usual := run{c: c, settings: settings{quick: s.quick}}
+	steps = r.steps(len(s.variants(c)))
+	usual := run{c: c, settings: settings{quick: s.quick, brief: true}}
 	known, ok := takes[c.Name]
 	if !ok {
 		return (0.1 + float64(r.size())/gib) * float64(steps), steps
@@ -54,7 +67,7 @@ func (s *settings) expect(c *Case) (seconds float64, steps int) {
 	if s.quick {
 		seconds = known.quick
 	}
-	seconds *= float64(steps) / float64(max(usual.steps(len(c.Variants)), 1))
+	seconds *= float64(steps) / float64(max(usual.steps(len(usual.settings.variants(c))), 1))
 	// Not all that a case does grows with its state.
 	const fixed = 0.2
 	return seconds * (fixed + (1-fixed)*float64(r.size())/float64(usual.size())), steps

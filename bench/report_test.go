@@ -241,20 +241,20 @@ func TestForecastKnowsWhatIsAskedFor(t *testing.T) {
 		if known := takes[c.Name]; known.full == 0 || known.quick == 0 {
 			t.Errorf("nobody knows how long %s takes", c.Name)
 		}
-		usual, steps := (&settings{}).expect(c)
+		usual, steps := (&settings{brief: true}).expect(c)
 		if usual != takes[c.Name].full || steps == 0 {
 			t.Errorf("%s: %v s and %d measurements are expected, want %v s", c.Name, usual, steps, takes[c.Name].full)
 		}
-		quick, _ := (&settings{quick: true}).expect(c)
-		larger, _ := (&settings{size: 2 * c.Size}).expect(c)
-		longer, _ := (&settings{rounds: 20}).expect(c)
+		quick, _ := (&settings{quick: true, brief: true}).expect(c)
+		larger, _ := (&settings{size: 2 * c.Size, brief: true}).expect(c)
+		longer, _ := (&settings{rounds: 20, brief: true}).expect(c)
 		none, _ := (&settings{only: "no variant is called so"}).expect(c)
 		if quick != takes[c.Name].quick || larger <= usual || larger > 2*usual || longer < 2*usual || none > 0 {
 			t.Errorf("%s: %v s, and %v s with -quick, %v s with twice the size, %v s with 20 rounds, %v s with nothing", c.Name, usual, quick, larger, longer, none)
 		}
 	}
 	// A full report is to fit between two meals.
-	var s settings
+	s := settings{brief: true}
 	if f := s.forecast(cases()); f.whole > 35*60 {
 		t.Errorf("a report takes %.0f minutes", f.whole/60)
 	}

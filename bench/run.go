@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 )
 
@@ -22,6 +23,17 @@ type run struct {
 
 func newRun(c *Case, s settings, stderr io.Writer) *run {
 	return &run{c: c, settings: s, progress: newProgress(stderr), step: func() {}}
+}
+
+// variants are those of a case that are to be measured.
+func (s *settings) variants(c *Case) (all []Variant) {
+	for _, v := range c.Variants {
+		aside := func(part string) bool { return strings.Contains(v.Name, part) }
+		if strings.Contains(v.Name, s.only) && !(s.brief && slices.ContainsFunc(c.Aside, aside)) {
+			all = append(all, v)
+		}
+	}
+	return all
 }
 
 // size is how many bytes the case works on.
@@ -63,10 +75,8 @@ func (c *Case) usualRounds() int {
 // measured until then.
 func (r *run) measure(ctx context.Context) (out *Outcome, err error) {
 	out = &Outcome{Case: r.c, Size: size(r.size().blocks()), Rounds: r.rounds(), Quick: r.settings.quick}
-	for _, v := range r.c.Variants {
-		if strings.Contains(v.Name, r.settings.only) {
-			out.Figures = append(out.Figures, &Figure{Variant: v})
-		}
+	for _, v := range r.settings.variants(r.c) {
+		out.Figures = append(out.Figures, &Figure{Variant: v})
 	}
 	if len(out.Figures) == 0 {
 		return out, nil
@@ -98,7 +108,7 @@ func (r *run) measure(ctx context.Context) (out *Outcome, err error) {
 		return out, err
 	}
 	for _, b := range r.c.Bounds {
-		if b.within(r.settings.only) {
+		if b.within(out.Figures) {
 			out.Verdicts = append(out.Verdicts, b.judge(out.Figures))
 		}
 	}
@@ -149,7 +159,9 @@ func (r *run) turns(ctx context.Context, bench Bench, figures []*Figure) error {
 			} else {
 				r.progress.say("%s: round %d of %d: %s", r.c.Name, round, r.rounds(), f.Variant.Name)
 			}
-			runtime.GC()
+			if b, ok := bench.(collecting); !ok || b.collect(f.Variant.Name) {
+				runtime.GC()
+			}
 			reading, err := bench.Measure(f.Variant.Name)
 			switch {
 			case errors.Is(err, errors.ErrUnsupported):
