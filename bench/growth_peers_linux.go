@@ -32,7 +32,7 @@ func (b *growthBench) peers(way string) (_ map[string]Reading, err error) {
 			return nil, err
 		}
 		entries := uint64(bytes / bytesPerEntry)
-		if err := fillPeer(p, filled, entries); err != nil {
+		if err := fillTaxed(p, filled, entries); err != nil {
 			return nil, err
 		}
 		filled = entries
@@ -43,18 +43,6 @@ func (b *growthBench) peers(way string) (_ map[string]Reading, err error) {
 		all[growPause+"/"+way+"/"+s.String()] = Reading{Value: float64(took.Nanoseconds()), Bytes: bytes}
 	}
 	return all, nil
-}
-
-func fillPeer(p peer, from, to uint64) error {
-	if t, ok := p.(*taxedMemdb); ok {
-		return t.fill(from, to)
-	}
-	for i := from; i < to; i++ {
-		if err := p.set(taxKey(2*i), i); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // freezeMixed freezes a container while another goroutine makes operations.

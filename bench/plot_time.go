@@ -152,12 +152,17 @@ func (s *strip) sum() string {
 
 // worst is the longest operation that was over before the instant, and that of the windows from it on.
 func (s *trace) worst() (before, after float64) {
-	for i, v := range s.Lines[longest] {
-		if s.From+float64(i+1)*s.Step <= 0 {
-			before = max(before, v)
-		} else {
-			after = max(after, v)
-		}
+	values := s.Lines[longest]
+	instant := min(int(max(-s.From, 0)/s.Step), len(values))
+	for _, v := range values[instant:] {
+		after = max(after, v)
+	}
+	// One that reaches into the instant fills windows before it, too.
+	for instant > 0 && instant < len(values) && values[instant-1] == values[instant] {
+		instant--
+	}
+	for _, v := range values[:instant] {
+		before = max(before, v)
 	}
 	return before, after
 }

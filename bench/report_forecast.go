@@ -23,24 +23,24 @@ type forecast struct {
 // takes is what a case is expected to take in a report, in seconds: with its default size and rounds, and with
 // -quick. A case that is not here weighs as much as the state that it is about, at each measurement.
 var takes = map[string]struct{ full, quick float64 }{
-	"seed":           {32, 1},
-	"pause":          {230, 4},
-	"arming-tax":     {120, 3},
-	"fault":          {66, 4},
-	"containers":     {110, 5},
-	"gc":             {120, 12},
-	"snapshot-tax":   {100, 6},
-	"frames":         {170, 3},
-	"rollback":       {40, 2},
-	"fork":           {190, 4},
-	"alloc":          {15, 1},
-	"checkpoint":     {40, 1},
-	"checkpoint-tax": {150, 5},
-	"store":          {80, 2},
-	"restore":        {60, 1},
-	"prefetch":       {80, 5},
-	"growth":         {375, 12},
-	"redis":          {60, 2},
+	"seed":           {25, 0.5},
+	"pause":          {170, 2},
+	"arming-tax":     {100, 2},
+	"fault":          {50, 1},
+	"containers":     {85, 4},
+	"gc":             {90, 5},
+	"snapshot-tax":   {105, 9},
+	"frames":         {160, 3},
+	"rollback":       {30, 1.5},
+	"fork":           {145, 2.5},
+	"alloc":          {14, 1},
+	"checkpoint":     {30, 0.5},
+	"checkpoint-tax": {130, 8},
+	"store":          {90, 1.5},
+	"restore":        {65, 1},
+	"prefetch":       {30, 1},
+	"growth":         {300, 11},
+	"redis":          {75, 3},
 }
 
 // forecast expects a report of these cases.
@@ -148,7 +148,7 @@ const (
 	trialBytes  = 64 * mib
 	trialRounds = 8
 	// trialTakes is what it takes on a quiet machine of two processors.
-	trialTakes = 350 * time.Millisecond
+	trialTakes = 200 * time.Millisecond
 )
 
 // try is how many times as long as expected this machine takes for it; 1 where it cannot be tried.

@@ -217,7 +217,7 @@ func (t *taxedMemdb) set(k, v uint64) error {
 	return nil
 }
 
-// fill sets entries i to n in few transactions, each of which copies a node once.
+// fill sets entries in few transactions, each of which copies a node once.
 func (t *taxedMemdb) fill(from, to uint64) error {
 	const together = 10_000
 	for from < to {

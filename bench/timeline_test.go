@@ -94,6 +94,11 @@ func TestStallFillsItsWindows(t *testing.T) {
 	if before, after := got.worst(); before != 10 || after != 50_000 {
 		t.Errorf("longest %v before and %v after", before, after)
 	}
+	// One that is held from before the instant on is none that was over before it.
+	held := &trace{From: -31, Step: 10, Lines: map[string][]float64{longest: {7, 9, 500, 500, 500, 4}}}
+	if before, after := held.worst(); before != 9 || after != 500 {
+		t.Errorf("longest %v before and %v after", before, after)
+	}
 	var none *timeline
 	none.from(instant)
 	none.add(0, quick) // who wants none pays for none
