@@ -34,6 +34,7 @@ const minRounds = 5
 type settings struct {
 	json   bool
 	quick  bool
+	brief  bool   // leave out what stands aside
 	size   size   // 0: each case's own
 	rounds int    // 0: each case's own
 	only   string // variants whose names contain it
@@ -109,7 +110,7 @@ func (s *settings) parse(set *flag.FlagSet, args []string, stderr io.Writer) (na
 	set.SetOutput(stderr)
 	set.BoolVar(&s.quick, "quick", false, "small sizes and no warm-up: see whether everything runs; the figures mean nothing")
 	set.Var(&s.size, "size", "`bytes` of memory a case works on, such as 64MiB or 10GiB (default: the case's own)")
-	set.Func("rounds", "`number` of measurements of each variant (default 5, fewer where a round takes minutes)", s.setRounds)
+	set.Func("rounds", "`number` of measurements of each variant (default 5, fewer where a round takes minutes, 2 with -quick)", s.setRounds)
 	set.StringVar(&s.only, "only", "", "measure only variants whose names contain `text`")
 	set.StringVar(&s.dir, "dir", "", "where checkpoints are written (default: the directory for temporary files)")
 	for {
