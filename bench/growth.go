@@ -25,7 +25,7 @@ import (
 //   - arming/: from the call of Snapshot until writers are held, while they go on.
 //   - tables/: by how much resident memory and page tables of the process have grown
 //     when a snapshot is there and nobody has written, in MiB.
-//   - stats/: one call of Heap.Stats, which asks the kernel how much is resident.
+//   - stats/: one call of Heap.Stats.
 //   - open/eager, open/lazy: cowheap.Open of a checkpoint until the first byte has been read,
 //     its file in the page cache as far as memory allows. Up to 4 GiB: larger files are written anew each round, for
 //     minutes, and do not stay in the cache.
@@ -70,7 +70,7 @@ var growthQuestions = []growthQuestion{
 	{growPause, "How long writers are held by freezing an instant, by the size of the state", "They write at full speed meanwhile. Both axes are logarithmic. cowheap, fork(2) and a copy freeze any memory. go-memdb and tidwall/btree copy a pointer, and pay for that at every write (see snapshot-tax); 64 MiB at the most, as filling them takes minutes beyond.", ""},
 	{growArming, "How long the memory is protected before the instant, by the size of the state", "Writers go on meanwhile, and are held in slices of some 300 us.", ""},
 	{growTables, "Memory that a snapshot takes before anybody writes, by the size of the state", "Resident memory and page tables of the process.", ""},
-	{growStats, "One call of Heap.Stats, by the size of the state", "It asks the kernel how much is resident.", ""},
+	{growStats, "One call of Heap.Stats, by the size of the state", "It should not grow: no page is looked at.", ""},
 	{growOpen, "Opening a checkpoint until the first byte is read, by the size of the state", "eager reads and verifies everything first, lazy brings pages in as they are touched.", ""},
 	{growWriters, "How long writers are held, by their number", "More writers than processors take turns.", "goroutines that write at full speed"},
 	{growSnapshots, "What snapshots cost when others are open", "2,048 pages are written between any two.", "snapshots open"},
