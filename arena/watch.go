@@ -50,14 +50,12 @@ type watches struct {
 // snapshot or other is open. Guard copy notes nothing.
 func (s *Snapshot) Watch() (*Watch, error) {
 	defer runtime.KeepAlive(s)
-	a := s.h.a
-	a.mu.Lock()
-	defer a.unlock()
-	s.h.mu.RLock()
-	defer s.h.mu.RUnlock()
-	if s.h.f == nil {
-		return nil, s.h.why
+	release, err := s.h.holdOpen()
+	if err != nil {
+		return nil, err
 	}
+	defer release()
+	a := s.h.a
 	if err := s.h.f.intact(); err != nil {
 		return nil, err
 	}
