@@ -178,6 +178,9 @@ func stress(t *testing.T, g Guard, w way) {
 	*wordAt(b, 0) = total
 	var locks [pages]sync.Mutex
 	var updates atomic.Int64
+	// A writer and the goroutine that it sends to hand a processor to each other for as long as
+	// the scheduler lets them, 10 ms. So writers yield now and then: on one processor a snapshot
+	// or a fork would otherwise get a turn every 50 ms, and a setting be nothing but updates.
 	for w := range 4 {
 		wg.Go(func() {
 			rng := rand.New(rand.NewPCG(uint64(w), 5))
@@ -230,7 +233,9 @@ func stress(t *testing.T, g Guard, w way) {
 				}
 				locks[min(p, q)].Unlock()
 				gate.RUnlock()
-				updates.Add(1)
+				if updates.Add(1)%1024 == 0 {
+					runtime.Gosched()
+				}
 			}
 		})
 	}
@@ -515,6 +520,7 @@ func surround(t *testing.T, wg *sync.WaitGroup, stop *atomic.Bool) {
 			keep[i] = make([]byte, 1000)
 		}
 		runtime.KeepAlive(keep)
+		runtime.Gosched()
 	})
 	loop("exec", func() {
 		if err := exec.Command("true").Run(); err != nil {
