@@ -124,6 +124,9 @@ func TestStress(t *testing.T) {
 			continue
 		}
 		t.Run(set.name, func(t *testing.T) {
+			if strings.Contains(set.env, "GOMAXPROCS=1 ") {
+				t.Parallel() // with each other: they leave the other processors alone
+			}
 			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(3*len(ways)+2)*d+2*time.Minute)
 			defer cancel()
 			cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestStress$", "-test.v", "-test.timeout=0", "-stress="+d.String(), "-ways="+*stressWays)
