@@ -16,8 +16,7 @@ import (
 // Bits are set by whoever takes a note of writes away from where the guard keeps it:
 // the freeze of the next snapshot, and what is done ahead of it. So when a
 // snapshot has been taken all that was written before its instant is in; what
-// was written after it may be, too. Whoever changes memory in a way that the guard does
-// not notice calls watches.add himself.
+// was written after it may be, too.
 type Watch struct {
 	w       *watched
 	cleanup runtime.Cleanup
@@ -34,7 +33,8 @@ type watched struct {
 	until uint64   // the last snapshot for which they are complete
 }
 
-// watches are those of one arena.
+// watches are those of one arena. Whoever changes memory in a way that the guard does
+// not notice calls add himself.
 type watches struct {
 	count atomic.Int32 // grows under Arena.mu only, so that no freeze needs mu where it is 0
 	mu    sync.Mutex
