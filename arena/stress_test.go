@@ -124,6 +124,9 @@ func TestStress(t *testing.T) {
 			continue
 		}
 		t.Run(set.name, func(t *testing.T) {
+			if strings.Contains(set.env, "GOMAXPROCS=1 ") {
+				t.Parallel() // with each other: they leave the other processors alone
+			}
 			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(3*len(ways)+2)*d+2*time.Minute)
 			defer cancel()
 			cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestStress$", "-test.v", "-test.timeout=0", "-stress="+d.String(), "-ways="+*stressWays)
@@ -178,6 +181,9 @@ func stress(t *testing.T, g Guard, w way) {
 	*wordAt(b, 0) = total
 	var locks [pages]sync.Mutex
 	var updates atomic.Int64
+	// A writer and the goroutine that it sends to hand a processor to each other for as long as
+	// the scheduler lets them, 10 ms. So writers yield now and then: on one processor a snapshot
+	// or a fork would otherwise get a turn every 50 ms, and a setting be nothing but updates.
 	for w := range 4 {
 		wg.Go(func() {
 			rng := rand.New(rand.NewPCG(uint64(w), 5))
@@ -230,7 +236,9 @@ func stress(t *testing.T, g Guard, w way) {
 				}
 				locks[min(p, q)].Unlock()
 				gate.RUnlock()
-				updates.Add(1)
+				if updates.Add(1)%1024 == 0 {
+					runtime.Gosched()
+				}
 			}
 		})
 	}
@@ -515,6 +523,7 @@ func surround(t *testing.T, wg *sync.WaitGroup, stop *atomic.Bool) {
 			keep[i] = make([]byte, 1000)
 		}
 		runtime.KeepAlive(keep)
+		runtime.Gosched()
 	})
 	loop("exec", func() {
 		if err := exec.Command("true").Run(); err != nil {

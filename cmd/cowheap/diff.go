@@ -70,13 +70,8 @@ func runDiff(args []string, stdout, stderr io.Writer) (err error) {
 	if err := d.roots(images[0], images[1]); err != nil {
 		return err
 	}
-	if *asJSON {
-		err = writeJSON(stdout, d)
-	} else {
-		err = d.writeText(stdout)
-	}
-	if err != nil {
-		return fmt.Errorf("printing: %w", err)
+	if err := printOutput(stdout, d, *asJSON); err != nil {
+		return err
 	}
 	if d.Pages > 0 || len(d.Roots) > 0 {
 		return &exitError{exitDiffers, fmt.Errorf("%d pages and %d roots differ", d.Pages, len(d.Roots))}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"time"
 
@@ -102,13 +101,8 @@ func runInspect(args []string, stdout, stderr io.Writer) error {
 		}
 		r.Checkpoints = append(r.Checkpoints, c)
 	}
-	if *asJSON {
-		err = writeJSON(stdout, r)
-	} else {
-		err = r.writeText(stdout)
-	}
-	if err != nil {
-		return fmt.Errorf("printing: %w", err)
+	if err := printOutput(stdout, &r, *asJSON); err != nil {
+		return err
 	}
 	return errors.Join(errs...)
 }

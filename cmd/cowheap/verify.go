@@ -63,13 +63,8 @@ func runVerify(args []string, stdout, stderr io.Writer) error {
 			break
 		}
 	}
-	if *asJSON {
-		err = writeJSON(stdout, r)
-	} else {
-		err = r.writeText(stdout)
-	}
-	if err != nil {
-		return fmt.Errorf("printing: %w", err)
+	if err := printOutput(stdout, &r, *asJSON); err != nil {
+		return err
 	}
 	return errors.Join(errs...)
 }
