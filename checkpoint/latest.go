@@ -70,7 +70,7 @@ func (s *Store) latest(try func(*Image) error, final bool) (*Image, []error, err
 			}
 		}
 		if err == nil {
-			s.note(name, card{info: im.links[0].header.info})
+			s.vouch(name, im.links[0].header.info)
 			return im, skipped, nil
 		}
 		err = &SkippedError{Path: path, Err: err}
