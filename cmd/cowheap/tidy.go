@@ -53,7 +53,7 @@ func runFold(args []string, stdout, stderr io.Writer) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	im, err := checkpoint.OpenImage(got[0])
+	im, err := openImage(got[0])
 	if err != nil {
 		return err
 	}
