@@ -35,6 +35,7 @@ type faultFS struct {
 // operation is what a fault may look at.
 type operation struct {
 	what string
+	name string // of the file that is written or closed
 	data []byte // of a write
 }
 
@@ -185,7 +186,7 @@ type faultFile struct {
 }
 
 func (f *faultFile) Write(p []byte) (int, error) {
-	n, err := f.fs.step(&operation{what: fmt.Sprintf("write %d", len(p)), data: p})
+	n, err := f.fs.step(&operation{what: fmt.Sprintf("write %d", len(p)), name: f.name, data: p})
 	if n < 0 {
 		n = len(p)
 	}

@@ -1,13 +1,18 @@
 package checkpoint
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
+
+	"github.com/google/uuid"
 )
 
 // chainOf saves n checkpoints, each on the one before.
@@ -142,5 +147,79 @@ func TestReceiveDuringAFoldHasItsOwnFile(t *testing.T) {
 	}
 	if len(creates) != 4 || creates[fileName(numberedID(1))+".tmp"] != 2 {
 		t.Errorf("temporary files: %v", creates)
+	}
+}
+
+// TestFullDiskDuringAFoldInTheBackground costs nothing but the fold: the save is there, the
+// room is given back, FoldError says why, and a later save folds.
+func TestFullDiskDuringAFoldInTheBackground(t *testing.T) {
+	fsys := newFaultFS()
+	d := openTestStore(t, t.TempDir(), StoreOptions{Keep: 1, MaxChain: 32}, fsys)
+	chainOf(t, d, 2) // two are not long enough to be folded
+	for i, op := range []string{"create", "write", "sync", "rename"} {
+		fsys.fail = faults["ENOSPC after half"]
+		fsys.failIf = func(o *operation) bool {
+			return strings.HasPrefix(o.what, op) && strings.Contains(o.what+o.name, foldSuffix)
+		}
+		n := 2 + i
+		info, err := saveOn(t.Context(), d, n, n-1)
+		if err != nil {
+			t.Fatalf("%s: %v", op, err)
+		}
+		d.background.Wait()
+		if err := d.FoldError(); info.Chain != n+1 || !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("%s: in %d files, FoldError %v", op, info.Chain, err)
+		}
+		wantLatest(t, d, n)
+		checkWhole(t, op, d)
+		checkNoLeftovers(t, op, d)
+	}
+	fsys.failIf = nil
+	if info, err := d.Fold(t.Context(), numberedID(5)); err != nil || info.Incremental {
+		t.Errorf("with room again: %+v, %v", info, err)
+	}
+	checkWhole(t, "folded", d)
+	if got := files(t, d.Path()); len(got) != 1 {
+		t.Errorf("left are %v", got)
+	}
+}
+
+// TestReaderKeepsWhatAFoldReplaces: an image that was open before reads the same state after
+// its own file, and its parent, have been replaced and pruned.
+func TestReaderKeepsWhatAFoldReplaces(t *testing.T) {
+	d := openTestStore(t, t.TempDir(), StoreOptions{Keep: 1, NoFold: true}, unsyncedFS{})
+	chainOf(t, d, 4)
+	before, err := d.Open(numberedID(3))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer before.Close()
+	for _, n := range []int{1, 3} { // in the middle, and itself
+		if _, err := d.Fold(t.Context(), numberedID(n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	save(t, d, 5)
+	if got := files(t, d.Path()); len(got) != 1 {
+		t.Fatalf("left are %v", got)
+	}
+	if _, got, err := readImage(before); err != nil || !bytes.Equal(got, state(3)) || before.Verify(t.Context(), nil) != nil {
+		t.Errorf("another state, %v", err)
+	}
+}
+
+// TestYoungIsWhatTheClockCannotJudge: a checkpoint of the future, from before the clock was
+// set back, is not old.
+func TestYoungIsWhatTheClockCannotJudge(t *testing.T) {
+	d := openTestStore(t, t.TempDir(), StoreOptions{Keep: 9, NoFold: true}, unsyncedFS{})
+	for n, age := range []time.Duration{-24 * time.Hour, 2 * time.Hour, -time.Hour} {
+		opts := numbered(n)
+		opts.Time = time.Now().Add(-age)
+		if _, err := d.Save(t.Context(), state(n), opts); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if removed, err := d.Prune(Policy{For: time.Hour}); err != nil || !slices.Equal(removed, []uuid.UUID{numberedID(1)}) {
+		t.Errorf("removed %v, %v", removed, err)
 	}
 }
