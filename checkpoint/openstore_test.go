@@ -99,7 +99,7 @@ func TestAnyOperationOfOpeningMayFail(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d faults in %d operations", injected, len(ops))
+	t.Logf("open: %d faults in %d operations", injected, len(ops))
 }
 
 // TestMachineMayCrashWhileOpening looks at every state that the disk may be in.
@@ -124,7 +124,7 @@ func TestMachineMayCrashWhileOpening(t *testing.T) {
 			}
 		})
 	}
-	t.Logf("%d crashes, %d states of the disk", ops+1, states)
+	t.Logf("open: %d crashes, %d states of the disk", ops+1, states)
 }
 
 // TestLeftoverThatStaysIsInNobodysWay: a sweep that has failed keeps nobody from saving or
@@ -144,4 +144,33 @@ func TestLeftoverThatStaysIsInNobodysWay(t *testing.T) {
 	save(t, d, 2)
 	checkWhole(t, "later", d)
 	checkNoLeftovers(t, "later", d)
+}
+
+// TestEveryOperationOfTheDiskIsInjected: what a store does to the disk, in any of the paths
+// whose operations are made to fail one by one.
+func TestEveryOperationOfTheDiskIsInjected(t *testing.T) {
+	kinds := map[string]int{}
+	count := func(ops []string) {
+		for _, op := range ops {
+			kind, _, _ := strings.Cut(op, " 0") // a size, or a name
+			if word, _, ok := strings.Cut(op, " "); ok && word == "write" {
+				kind = word
+			}
+			kinds[kind]++
+		}
+	}
+	count(openOperations(t))
+	for _, p := range storePaths {
+		count(p.operations(t))
+	}
+	want := []string{"ask for free space", "close", "create", "list directory", "lock", "make directory", "remove", "rename", "sync", "sync directory", "unlock", "write"}
+	if got := sortedKeys(kinds); !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	total := 0
+	for _, kind := range want {
+		t.Logf("%s: %d", kind, kinds[kind])
+		total += kinds[kind]
+	}
+	t.Logf("%d operations on %d paths", total, len(storePaths)+1)
 }

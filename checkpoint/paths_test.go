@@ -211,7 +211,7 @@ func TestAnyOperationOfAnyPathMayFail(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			ops := p.operations(t)
 			injected := 0
-			defer func() { t.Logf("%d faults in %d operations", injected, len(ops)) }()
+			defer func() { t.Logf("%s: %d faults in %d operations", name, injected, len(ops)) }()
 			for fault, fail := range faults {
 				for _, forever := range []bool{false, true} {
 					if testing.Short() && (fault != "EIO" && fault != "short write" || forever && fault != "EIO") {
@@ -282,7 +282,7 @@ func TestMachineMayCrashOnAnyPath(t *testing.T) {
 	for name, p := range storePaths {
 		t.Run(name, func(t *testing.T) {
 			states, ops := 0, len(p.operations(t))
-			defer func() { t.Logf("%d crashes, %d states of the disk", ops+1, states) }()
+			defer func() { t.Logf("%s: %d crashes, %d states of the disk", name, ops+1, states) }()
 			for at := range ops + 1 {
 				fsys, d := p.open(t)
 				fsys.failAt = at
