@@ -1,8 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/uuid"
@@ -66,5 +70,40 @@ func TestFilesMayComeAndGoBeside(t *testing.T) {
 	stop()
 	if err := errors.Join(<-done, s.FoldError(), s.PruneError(), s.Close()); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestFoldChangesTheFileThatItIsGiven, not the one whose copy it is.
+func TestFoldChangesTheFileThatItIsGiven(t *testing.T) {
+	dir := t.TempDir()
+	s, err := checkpoint.OpenStore(dir, checkpoint.StoreOptions{NoFold: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := make(pages, 64<<12)
+	full, err := s.Save(t.Context(), p, checkpoint.WriteOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := s.Save(t.Context(), p, checkpoint.WriteOptions{Parent: full.ID, ParentSize: full.Size, Changed: func(yield func(off, n int64) bool) { yield(0, 4096) }})
+	if err := errors.Join(err, s.Close()); err != nil || !info.Incremental {
+		t.Fatal(info, err)
+	}
+	was, err := os.ReadFile(info.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	backup := filepath.Join(dir, "backup.cowheap")
+	if err := os.WriteFile(backup, was, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if status, stdout, stderr := do(t, "fold", backup); status != exitFailed || !strings.Contains(stderr, filepath.Base(info.Path)) {
+		t.Errorf("status %d, %s, %s", status, stdout, stderr)
+	}
+	if now, err := os.ReadFile(info.Path); err != nil || !bytes.Equal(now, was) {
+		t.Errorf("another file was folded, %v", err)
+	}
+	if status, _, stderr := do(t, "fold", info.Path); status != exitOK {
+		t.Errorf("status %d, %s", status, stderr)
 	}
 }
