@@ -64,15 +64,23 @@ func onlyText(t *testing.T, what, s string) {
 // TestHostileFilesAreRefused: by verify all, by inspect and diff without harm; and nothing is
 // taken for what they claim.
 func TestHostileFilesAreRefused(t *testing.T) {
-	const most = 14 << 20 // the buffers of verify, for each of two processors; less than the least claim
+	const most = 16<<20 - 1 // less than the least claim; the buffers of verify, for two processors, are 8 MiB
 	for name, path := range hostile(t) {
 		for _, command := range []string{"verify", "inspect"} {
-			var before, after runtime.MemStats
-			runtime.ReadMemStats(&before)
-			status, stdout, stderr := do(t, command, path)
-			runtime.ReadMemStats(&after)
-			if n := after.TotalAlloc - before.TotalAlloc; runtime.GOMAXPROCS(0) <= 2 && n > most {
-				t.Errorf("%s %s: %d bytes were taken", command, name, n)
+			var status int
+			var stdout, stderr string
+			taken := uint64(math.MaxUint64)
+			for range 3 { // buffers come from a pool, which may be empty for once
+				var before, after runtime.MemStats
+				runtime.ReadMemStats(&before)
+				status, stdout, stderr = do(t, command, path)
+				runtime.ReadMemStats(&after)
+				if taken = min(taken, after.TotalAlloc-before.TotalAlloc); taken <= most {
+					break
+				}
+			}
+			if runtime.GOMAXPROCS(0) <= 2 && taken > most {
+				t.Errorf("%s %s: %d bytes were taken", command, name, taken)
 			}
 			if status != exitFailed && !(command == "inspect" && status == exitOK) || (status == exitFailed) != strings.Contains(stderr, path) {
 				t.Errorf("%s %s: status %d, %s, %s", command, name, status, stdout, stderr)
