@@ -37,9 +37,13 @@ const (
 	// fault costs; the rest is the kernel's, delivering it.)
 	aheadShare     = 0.4
 	aheadLongShare = 0.25
-	// Load is looked at so often, and over so long: writers may come in bursts.
+	// Losing less is none to give room and processors for.
+	aheadIdleShare = 0.05
+	// Load is looked at so often, and over so long: writers may come in bursts. They
+	// are busy when they have lost so much without a break.
 	aheadLook   = time.Millisecond
 	aheadWindow = 5 * time.Millisecond
+	aheadLoss   = 5 * time.Millisecond
 	// copyFactor is what preserving a page ahead costs beside its copy.
 	copyFactor = 2
 )
@@ -51,8 +55,8 @@ type copying struct {
 	begun bool
 	busy  bool  // writers are
 	since spent // when the snapshot began to be streamed
-	last  spent
-	spell // of slices
+	load        // from arming on
+	spell       // of slices
 
 	next   atomic.Uint64 // offset
 	copied atomic.Uint64 // pages
@@ -73,19 +77,25 @@ func (l *layer) plan() plan {
 	}
 	defer c.alone.Unlock()
 	now := g.spent()
+	forced := g.a.opts.Preserving == PreserveAhead
 	if c.since == (spent{}) {
 		c.since, c.last = now, now
-		c.busy = l.busy
-		c.begun = g.a.opts.Preserving == PreserveAhead || l.busy
+		c.busy = c.load.busy(g.clock)
+		c.begun = forced || c.busy
 	}
-	if g.clock.duration(now.ticks-c.last.ticks) >= aheadWindow {
-		share := c.last.share(now)
-		c.last = now
+	held := c.busy && c.pays()
+	switch share := c.look(now, g.clock); {
+	case share < 0:
+	case !held && share < aheadIdleShare:
+		// Whatever it was, it is over.
+		c.busy, c.begun = false, forced
+	default:
 		all := c.total / pageSize * g.h.Stats().CopyTicks * copyFactor
-		c.busy = c.busy || share > aheadShare
+		c.busy = c.busy || c.load.busy(g.clock)
 		c.begun = c.begun || c.busy || share > aheadLongShare && now.resolver-c.since.resolver > all
+		held = c.busy && c.pays()
 	}
-	return plan{copy: c.begun, held: c.busy && c.pays(), again: aheadLook}
+	return plan{copy: c.begun, held: held, again: aheadLook}
 }
 
 // ahead copies some more.
@@ -130,7 +140,7 @@ func (l *layer) ahead(held bool, waited time.Duration) (all bool) {
 	work()
 	others.Wait()
 	if held {
-		c.spell.add(waited, time.Since(began))
+		c.spell.add(waited, time.Since(began), aheadSlice)
 	}
 	return full.Load() || c.next.Load() >= c.total
 }

@@ -413,3 +413,28 @@ func TestLastSnapshotMayBeClosedWhileWritersFault(t *testing.T) {
 		}
 	}
 }
+
+func TestSlicesPayAsLongAsTheyAreShort(t *testing.T) {
+	const ms = time.Millisecond
+	for _, c := range []struct {
+		what                string
+		waited, held, meant time.Duration
+		slices              int
+		pays                bool
+	}{
+		{"as meant", 0, ms, ms, 1000, true},
+		{"a hiccup", 0, 15 * ms, ms, 1, true},
+		{"long updates", 5 * ms, ms, ms, 20, false},
+		{"long updates, once", 5 * ms, ms, ms, 1, true},
+		{"no processors", 0, 20 * ms, ms, 2, false},
+		{"few processors", 0, 4 * ms, ms, 1000, false},
+	} {
+		var s spell
+		for range c.slices {
+			s.add(c.waited, c.held, c.meant)
+		}
+		if s.pays() != c.pays {
+			t.Errorf("%s: %v", c.what, s.pays())
+		}
+	}
+}

@@ -47,6 +47,8 @@ type arming struct {
 	most   uint64 // the largest base so far: that many slots are there at any rate
 	low    uint64 // with fewer free slots than this the oldest snapshot should be given up
 
+	armingLoad load // what writers lost to the last arming
+
 	armingAhead atomic.Bool // has Arena.mu for a while
 }
 
@@ -59,7 +61,8 @@ const (
 	// They are busy where the resolver's part of one processor is this much.
 	busyShare = 0.3
 	// Their updates are long where waiting for them took so many times as long as
-	// the slices, and this much in all: then slices cost more than they spare.
+	// the slices, and this much in all: then slices cost more than they spare. So they do
+	// where they take so many times as long as they are meant to, and this much.
 	longTimes = 3
 	longWaits = 20 * time.Millisecond
 
@@ -86,6 +89,7 @@ func (g *userfault) arm(high func() uint64, hold hold) (p passes, err error) {
 	case ArmAhead:
 		ahead = true
 	}
+	g.armingLoad = load{}
 	if !ahead {
 		return p, nil
 	}
@@ -99,7 +103,8 @@ func (g *userfault) arm(high func() uint64, hold hold) (p passes, err error) {
 	if g.armed == 0 {
 		g.startLog()
 	}
-	c := campaign{g: g, hold: hold, passes: &p, since: g.spent()}
+	c := campaign{g: g, hold: hold, passes: &p, load: &g.armingLoad}
+	c.last = g.spent()
 	// Where room runs low the oldest snapshot has to be given up, for which the lock
 	// is needed that we have.
 	room := func() bool { return g.h.Free() >= g.low }
@@ -129,8 +134,8 @@ type campaign struct {
 	g    *userfault
 	hold hold
 	*passes
-	since   spent // when the load was looked at
-	slicing bool  // hold writers for slices, if that pays
+	*load
+	slicing bool // hold writers for slices, if that pays
 	spell
 }
 
@@ -145,9 +150,8 @@ func (c *campaign) advance(high uint64) error {
 		return err
 	}
 	// Writers may come in bursts.
-	if now := g.spent(); g.clock.duration(now.ticks-c.since.ticks) > aheadWindow {
-		share := c.since.share(now)
-		c.slicing, c.busy, c.since = share > busyShare, share > aheadShare, now
+	if share := c.look(g.spent(), g.clock); share >= 0 {
+		c.slicing = share > busyShare
 	}
 	return nil
 }
@@ -179,16 +183,21 @@ func (c *campaign) pass() error {
 func (c *campaign) slices() bool { return c.slicing && c.pays() }
 
 // spell is a number of slices for which writers are held.
-type spell struct{ waited, held time.Duration }
+type spell struct{ waited, held, meant time.Duration }
 
-func (s *spell) add(waited, held time.Duration) {
+// add counts a slice that was meant to be so long.
+func (s *spell) add(waited, held, meant time.Duration) {
 	s.waited += waited
 	s.held += held
+	s.meant += meant
 }
 
 // pays: updates are not so long that waiting for them costs more than holding
-// writers spares.
-func (s *spell) pays() bool { return s.waited <= s.held*longTimes+longWaits }
+// writers spares, and whoever holds them has the processors for it. Where others want
+// these a slice of a millisecond takes twenty, and writers had better run in them.
+func (s *spell) pays() bool {
+	return s.waited <= s.held*longTimes+longWaits && s.held <= s.meant*longTimes+longWaits
+}
 
 // slice runs do with writers held.
 func (c *campaign) slice(do func() error) error {
@@ -201,7 +210,7 @@ func (c *campaign) slice(do func() error) error {
 	err = do()
 	release()
 	c.passes.slices++
-	c.spell.add(held.Sub(began), time.Since(held))
+	c.spell.add(held.Sub(began), time.Since(held), sliceFor)
 	return err
 }
 

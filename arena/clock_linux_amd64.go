@@ -29,3 +29,29 @@ func (g *userfault) spent() spent { return spent{trap.Ticks(), g.h.Stats().Spent
 func (s spent) share(now spent) float64 {
 	return float64(now.resolver-s.resolver) / float64(max(now.ticks-s.ticks, 1))
 }
+
+// load is what writers lose to the resolver, looked at in windows.
+type load struct {
+	last spent
+	lost uint64 // ticks, in windows in a row in each of which it was most of a processor
+}
+
+// look ends the window, if it is long enough, and answers the resolver's part of it; -1 if it
+// is not.
+func (l *load) look(now spent, c clock) (share float64) {
+	if c.duration(now.ticks-l.last.ticks) < aheadWindow {
+		return -1
+	}
+	share = l.last.share(now)
+	if share > aheadShare {
+		l.lost += now.resolver - l.last.resolver
+	} else {
+		l.lost = 0
+	}
+	l.last = now
+	return share
+}
+
+// busy: writers have been losing most of a processor for some time. One window says little. After a
+// stall, of whatever cause, writers do at full speed what has been waiting.
+func (l *load) busy(c clock) bool { return c.duration(l.lost) >= aheadLoss }

@@ -37,14 +37,12 @@ func (r *Restoring) FinishFork(s *Snapshot) (*Arena, *Snapshot, error) {
 // again opens s once more, for a fork: it is neither given up nor closed with its arena.
 func (s *Snapshot) again() (*Snapshot, error) {
 	defer runtime.KeepAlive(s)
-	a := s.h.a
-	a.mu.Lock()
-	defer a.unlock()
-	s.h.mu.RLock()
-	defer s.h.mu.RUnlock()
-	if s.h.f == nil {
-		return nil, s.h.why
+	release, err := s.h.holdOpen()
+	if err != nil {
+		return nil, err
 	}
+	defer release()
+	a := s.h.a
 	if err := s.h.f.pin(); err != nil {
 		return nil, err
 	}

@@ -163,5 +163,4 @@ type passes struct {
 	count       int           // of passes over what was written meanwhile
 	reprotected uint64        // pages in them
 	held        uint64        // pages protected while writers were held
-	busy        bool          // writers lost most of a processor to it
 }

@@ -67,7 +67,6 @@ type layer struct {
 	tab  *trap.Table
 	seq  uint64
 	open bool         // under Arena.mu: the snapshot has not been closed
-	busy bool         // writers were, when it was armed
 	bare bool         // it never had a snapshot, see supersede
 	void atomic.Bool  // given up: what is read through it is wrong
 	pins atomic.Int32 // forks that read through it; it is not given up
@@ -214,8 +213,8 @@ func (g *userfault) freeze(high func() uint64, hold hold) (frozen, timing, error
 		release()
 		return nil, timing{}, errors.Join(err, g.tidy())
 	}
-	l := &layer{g: g, tab: tab, seq: g.seq, open: true, busy: done.busy}
-	l.total = size
+	l := &layer{g: g, tab: tab, seq: g.seq, open: true}
+	l.total, l.load = size, g.armingLoad
 	// From here on resolvers publish in tab. Raising says that nobody should;
 	// after Drain nobody is left who has seen the table before.
 	tab.Raise()

@@ -26,6 +26,9 @@ func BenchmarkFrames(b *testing.B) {
 		b.Skip(err)
 	}
 	for _, f := range frameSizes {
+		if testing.Short() && f.size > 64<<20 {
+			continue
+		}
 		name := fmt.Sprintf("%dMiB/%g", f.size>>20, f.share)
 		b.Run("memcpy/"+name, func(b *testing.B) {
 			src, err := vm.Map(f.size)

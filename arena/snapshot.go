@@ -172,6 +172,23 @@ func (h *handle) readAt(p []byte, off uint64) error {
 	return nil
 }
 
+// holdOpen keeps the handle open, and its arena from being frozen or rolled back, until
+// release is called. Errors: why it has been closed.
+func (h *handle) holdOpen() (release func(), err error) {
+	h.a.mu.Lock()
+	h.mu.RLock()
+	release = func() {
+		h.mu.RUnlock()
+		h.a.unlock()
+	}
+	if h.f == nil {
+		err = h.why
+		release()
+		return nil, err
+	}
+	return release, nil
+}
+
 func (h *handle) close() error {
 	h.detach(ErrClosed)
 	return h.a.settle()

@@ -135,7 +135,10 @@ func TestStress(t *testing.T) {
 			continue
 		}
 		t.Run(set.name, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(3*len(ways)+2)*d+5*time.Minute)
+			if strings.Contains(set.env, "GOMAXPROCS=1 ") {
+				t.Parallel() // with each other: they leave the other processors alone
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(3*len(ways)+2)*d+2*time.Minute)
 			defer cancel()
 			cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestStress$", "-test.v", "-test.timeout=0", "-stress="+d.String(), "-ways="+*stressWays)
 			cmd.Env = append(os.Environ(), append(strings.Fields(set.env), "STRESS_CHILD=1")...)
@@ -190,6 +193,9 @@ func stress(t *testing.T, g Guard, w way) {
 	*wordAt(b, 0) = total
 	var locks [pages]sync.Mutex
 	var updates atomic.Int64
+	// A writer and the goroutine that it sends to hand a processor to each other for as long as
+	// the scheduler lets them, 10 ms. So writers yield now and then: on one processor a snapshot
+	// or a fork would otherwise get a turn every 50 ms, and a setting be nothing but updates.
 	for k := range 4 {
 		wg.Go(func() {
 			rng := rand.New(rand.NewPCG(uint64(k), 5))
@@ -245,7 +251,9 @@ func stress(t *testing.T, g Guard, w way) {
 				}
 				locks[min(p, q)].Unlock()
 				gate.RUnlock()
-				updates.Add(1)
+				if updates.Add(1)%1024 == 0 {
+					runtime.Gosched()
+				}
 			}
 		})
 	}
@@ -488,17 +496,13 @@ func forkStress(t *testing.T, a *Arena, want []byte, seed uint64) {
 	}()
 	pages := len(want) / pageSize
 	mem := a.mem.Bytes(0, uint64(len(want)))
-	turns := 4
-	if runtime.GOMAXPROCS(0) == 1 {
-		turns = 24 // one takes as long as all the parent's writers have theirs, 50 ms
-	}
 	var wg sync.WaitGroup
 	for k := range 3 {
 		wg.Go(func() {
 			rng := rand.New(rand.NewPCG(seed, uint64(k)))
 			for _, page := range rng.Perm(pages) {
 				at := page * pageSize
-				if rng.IntN(turns) == 0 {
+				if rng.IntN(4) == 0 {
 					runtime.Gosched()
 				}
 				if page > 64 && page%4 == k { // the allocator's own pages stay as they are
@@ -593,6 +597,7 @@ func surround(t *testing.T, wg *sync.WaitGroup, stop *atomic.Bool) {
 			keep[i] = make([]byte, 1000)
 		}
 		runtime.KeepAlive(keep)
+		runtime.Gosched()
 	})
 	loop("exec", func() {
 		if err := exec.Command("true").Run(); err != nil {

@@ -16,8 +16,7 @@ import (
 // Bits are set by whoever takes a note of writes away from where the guard keeps it:
 // the freeze of the next snapshot, and what is done ahead of it. So when a
 // snapshot has been taken all that was written before its instant is in; what
-// was written after it may be, too. Whoever changes memory in a way that the guard does
-// not notice calls watches.add himself.
+// was written after it may be, too.
 type Watch struct {
 	w       *watched
 	cleanup runtime.Cleanup
@@ -34,7 +33,8 @@ type watched struct {
 	until uint64   // the last snapshot for which they are complete
 }
 
-// watches are those of one arena.
+// watches are those of one arena. Whoever changes memory in a way that the guard does
+// not notice calls add himself.
 type watches struct {
 	count atomic.Int32 // grows under Arena.mu only, so that no freeze needs mu where it is 0
 	mu    sync.Mutex
@@ -50,14 +50,12 @@ type watches struct {
 // snapshot or other is open. Guard copy notes nothing.
 func (s *Snapshot) Watch() (*Watch, error) {
 	defer runtime.KeepAlive(s)
-	a := s.h.a
-	a.mu.Lock()
-	defer a.unlock()
-	s.h.mu.RLock()
-	defer s.h.mu.RUnlock()
-	if s.h.f == nil {
-		return nil, s.h.why
+	release, err := s.h.holdOpen()
+	if err != nil {
+		return nil, err
 	}
+	defer release()
+	a := s.h.a
 	if err := s.h.f.intact(); err != nil {
 		return nil, err
 	}

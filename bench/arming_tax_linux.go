@@ -12,26 +12,28 @@ import (
 )
 
 const (
-	// taxBeside is how long updates are watched before and after.
+	// taxBeside is how long updates are watched at least when the snapshot is gone.
 	taxBeside = 200 * time.Millisecond
-	// taxTail is how long the snapshot stays open, or the child alive.
+	// taxOpen is how long the snapshot stays from its call on, if that is longer than taxTail.
+	taxOpen = traceAfter / 2
+	// taxTail is how long what is frozen counts for during, once it is there.
 	taxTail = 10 * time.Millisecond
 )
 
 // armingTaxBench keeps nothing open between measurements.
 type armingTaxBench struct {
-	size   int64
-	beside time.Duration
-	batch  batch
+	size  int64
+	scale time.Duration // all times are divided by it
+	batch batch
 }
 
 func openArmingTax(s Setup) (Bench, error) {
 	if err := uffd.HaveWriteProtect(); err != nil {
 		return nil, err
 	}
-	b := &armingTaxBench{size: s.Size, beside: taxBeside, batch: batch{}}
+	b := &armingTaxBench{size: s.Size, scale: 1, batch: batch{}}
 	if s.Quick {
-		b.beside /= 10
+		b.scale = quickTimes
 	}
 	return b, nil
 }
@@ -51,6 +53,11 @@ func (b *armingTaxBench) watch(way string) (_ map[string]Reading, err error) {
 		o.Arming = arena.ArmWholesale
 	case taxFork:
 		o.Guard = arena.GuardCopy
+	case taxCopy:
+		o.Guard = arena.GuardCopy
+		if err := needMemory(b.size * 9 / 4); err != nil {
+			return nil, err
+		}
 	}
 	s, err := newHeapState("", b.size, o)
 	if err != nil {
@@ -64,22 +71,28 @@ func (b *armingTaxBench) watch(way string) (_ map[string]Reading, err error) {
 	}
 	runtime.LockOSThread() // for fork
 	defer runtime.UnlockOSThread()
-	w := startWriters(s, max(runtime.GOMAXPROCS(0)-1, 1), fullSpeedTimed, nil)
-	w.underWay(b.beside / 4)
+	lines := newTimelines()
+	w := startWriters(s, max(runtime.GOMAXPROCS(0)-1, 1), fullSpeedAlong(lines), nil)
+	w.underWay(taxBeside / 4 / b.scale)
 	w.phase.Store(before)
-	time.Sleep(b.beside)
+	time.Sleep(traceBefore / b.scale)
 	w.phase.Store(during)
+	instant := time.Now()
 	thaw, err := b.freeze(s, way)
+	var until time.Time
 	if err == nil {
 		time.Sleep(taxTail)
+		w.phase.Store(noPhase)
+		time.Sleep(time.Until(instant.Add(taxOpen / b.scale)))
+		until = time.Now()
 		w.phase.Store(after)
 		err = thaw()
-		time.Sleep(b.beside)
+		time.Sleep(max(taxBeside/b.scale, time.Until(instant.Add(traceAfter/b.scale))))
 	}
 	if err = errors.Join(err, w.stop()); err != nil {
 		return nil, err
 	}
-	return taxReadings(way, w, b.size), nil
+	return taxReadings(way, w, b.size, lines.about(way, instant, until)), nil
 }
 
 // freeze freezes an instant; thaw gives up what is kept of it, and fails if writers

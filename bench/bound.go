@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -47,10 +48,10 @@ func (b Bound) String() string {
 	return fmt.Sprintf("%s %s %v x %s", b.Left, b.Op, b.Factor, b.Right)
 }
 
-// within tells whether all variants of the bound have text in their names.
-func (b Bound) within(text string) bool {
+// within tells whether all variants of the bound are to be measured.
+func (b Bound) within(figures []*Figure) bool {
 	for _, name := range append(b.rights(), b.Left) {
-		if !strings.Contains(name, text) {
+		if !slices.ContainsFunc(figures, func(f *Figure) bool { return f.Variant.Name == name }) {
 			return false
 		}
 	}

@@ -18,7 +18,10 @@ type Case struct {
 	// a case warms up by itself. 0: five, after one that is thrown away.
 	Rounds   int
 	Variants []Variant
-	Bounds   []Bound
+	// Aside are parts of the names of variants that a report of everything leaves out: they say whether cowheap chooses well
+	// among its own ways, and take minutes. Who names the case has them.
+	Aside  []string
+	Bounds []Bound
 	// Open gets ready what the variants share. It fails with an error that is
 	// errors.ErrUnsupported where none of them can run.
 	Open func(Setup) (Bench, error)
@@ -47,11 +50,18 @@ type Bench interface {
 	Close() error
 }
 
+// collecting is a Bench that knows before which variants garbage has to be collected; before the others it
+// is not. With millions of objects that are kept, a collection takes longer than what is measured.
+type collecting interface {
+	collect(variant string) bool
+}
+
 // Reading is what one measurement says.
 type Reading struct {
 	Value float64 // in the variant's unit
 	Bytes int64   // worked on; 0 where size does not matter
 	Dirty float64 // percent of its pages that are written each time; 0 where that is no question
+	Trace *trace  // what it was like over time; nil: not told
 }
 
 const usage = "usage: go run ./bench [-json] [-size 1GiB] [-rounds 5] [-quick] [-only TEXT] [-dir DIR] CASE...\n       go run ./bench report [-out DIR] [-quick]      everything, with plots\n       go run ./bench compare OLD.jsonl NEW.jsonl     has something become slower?"

@@ -86,6 +86,7 @@ func checkpointTaxCase() *Case {
 		Size:   2 * gib,
 		Quick:  16 * mib,
 		Rounds: 1,
+		Aside:  []string{wayShadowed + "/", wayAhead + "/", wayOnWrite + "/"},
 		Open:   openCheckpointTax,
 	}
 	for _, way := range append([]string{wayForkFile, wayAuto, wayShadowed, wayLive}, forcedWays...) {

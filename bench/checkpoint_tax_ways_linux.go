@@ -65,8 +65,7 @@ func (b *checkpointTaxBench) check(was, now cowheap.Stats, loaded bool) error {
 	return nil
 }
 
-// sample looks at how much is preserved, an eighth of the way after the other:
-// it takes some milliseconds.
+// sample looks at how much is preserved, an eighth of the way after the other.
 func (b *checkpointTaxBench) sample(done, total int64) {
 	if done < total && done-b.sampled < total/8 {
 		return

@@ -142,7 +142,7 @@ func changesBetween(old, now *measurements) (all []change, alone int) {
 				continue
 			}
 			delete(then, name)
-			all = append(all, newChange(name, was, r, strings.HasSuffix(f.Unit, "/s")))
+			all = append(all, newChange(name, was, r, moreIsBetter(f.Unit)))
 		}
 	}
 	return all, alone + len(then)

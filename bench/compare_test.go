@@ -48,6 +48,7 @@ func TestCompare(t *testing.T) {
 		{"faster", "ns", old, []float64{2, 2.1, 2.2, 2.3, 2.4}, 1, false, "better"},
 		{"one round of five is slow", "ns", old, []float64{10, 11, 500, 10.5, 11.5}, 1, false, "0 regressed"},
 		{"a fifth of the rate", "GB/s", old, []float64{2, 2.1, 2.2, 2.3, 2.4}, 1, true, "REGRESSED"},
+		{"three times the operations a millisecond", "1/ms", old, []float64{30, 33, 36, 31, 34}, 1, false, "better"},
 		{"three times the rate", "GB/s", old, []float64{30, 33, 36, 31, 34}, 1, false, "better"},
 		{"slower, too few rounds and not apart", "ns", []float64{10, 30}, []float64{60, 40}, 1, false, "0 regressed"},
 		{"slower, too few rounds and apart", "ns", []float64{10, 12}, []float64{60, 80}, 1, true, "1 regressed"},

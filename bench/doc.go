@@ -18,6 +18,8 @@
 //   - A figure is the median over the rounds. Figures in absolute terms move from
 //     machine to machine; the ratio of two variants of one run is what to keep.
 //   - The reference of a variant is the variant that its ratio is taken to.
+//   - A series is what something took over time about an instant, of the round that is
+//     the median one: an object of its own among the lines, which compare passes over.
 //   - A Bound is what the ratio of two variants should be, or a variant's own
 //     figure. A missed one is printed and is no failure of the program.
 //

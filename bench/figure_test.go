@@ -3,6 +3,7 @@ package main
 import (
 	"math"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -93,11 +94,28 @@ func TestSampleIsDistinctAndAlwaysTheSame(t *testing.T) {
 	}
 }
 
-func TestBoundIsWithinWhatAllItsVariantsContain(t *testing.T) {
+func TestBoundIsWithinWhatIsMeasured(t *testing.T) {
 	b := Bound{"auto/1", "<=", 1, leastOf([]string{"ahead/1", "fork/1"})}
-	for text, want := range map[string]bool{"": true, "/1": true, "a": false, "auto": false, "fork": false, "least": false} {
-		if got := b.within(text); got != want {
-			t.Errorf("within %q: %v, want %v", text, got, want)
+	for names, want := range map[string]bool{"auto/1 ahead/1 fork/1": true, "fork/1 other ahead/1 auto/1": true, "auto/1 ahead/1": false, "ahead/1 fork/1": false, "": false} {
+		var figures []*Figure
+		for name := range strings.FieldsSeq(names) {
+			figures = append(figures, &Figure{Variant: Variant{Name: name}})
+		}
+		if got := b.within(figures); got != want {
+			t.Errorf("within %q: %v, want %v", names, got, want)
+		}
+	}
+}
+
+// TestReportOfEverythingLeavesAside what a case says, and no more; who names the case gets all.
+func TestReportOfEverythingLeavesAside(t *testing.T) {
+	c := &Case{Aside: []string{"forced/"}, Variants: []Variant{{Name: "auto/1"}, {Name: "forced/1"}, {Name: "fork/1"}}}
+	for _, one := range []struct {
+		s    settings
+		want int
+	}{{settings{}, 3}, {settings{brief: true}, 2}, {settings{only: "forced"}, 1}, {settings{only: "none"}, 0}} {
+		if got := one.s.variants(c); len(got) != one.want {
+			t.Errorf("%+v: %+v, want %d", one.s, got, one.want)
 		}
 	}
 }

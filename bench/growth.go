@@ -19,12 +19,16 @@ import (
 //   - pause/userfault/4k, /thp: what SnapshotStats calls the pause, with small and with huge
 //     pages; pause/wholesale/4k: all protected at the instant; pause/fork/4k: fork(2) under the
 //     same load; pause/copy/4k: a memcpy of the state by one processor.
+//   - pause/memdb, pause/tidwall: go-memdb and btree.Map with an entry for each 64 bytes of a size, written by one
+//     goroutine as in snapshot-tax; the call of Snapshot, and Copy with the lock held. Both take a pointer, and
+//     copy at each write what they share. 64 MiB at the most: to fill them takes longer than anything else here.
 //   - arming/: from the call of Snapshot until writers are held, while they go on.
 //   - tables/: by how much resident memory and page tables of the process have grown
 //     when a snapshot is there and nobody has written, in MiB.
-//   - stats/: one call of Heap.Stats, which asks the kernel how much is resident.
+//   - stats/: one call of Heap.Stats.
 //   - open/eager, open/lazy: cowheap.Open of a checkpoint until the first byte has been read,
-//     its file in the page cache as far as memory allows.
+//     its file in the page cache as far as memory allows. Up to 4 GiB: larger files are written anew each round, for
+//     minutes, and do not stay in the cache.
 //
 // By number, at a sixteenth of -size:
 //
@@ -53,6 +57,8 @@ const (
 
 	// growthShare is what the states of the questions by number have of the largest.
 	growthShare = 16
+	// openMost is the largest state that is opened.
+	openMost = 4 * gib
 	// growthWrites are made between two snapshots.
 	growthWrites = 2048
 )
@@ -61,10 +67,10 @@ const (
 type growthQuestion struct{ name, title, note, x string }
 
 var growthQuestions = []growthQuestion{
-	{growPause, "How long writers are held by freezing an instant, by the size of the state", "They write at full speed meanwhile. Both axes are logarithmic.", ""},
+	{growPause, "How long writers are held by freezing an instant, by the size of the state", "They write at full speed meanwhile. Both axes are logarithmic. cowheap, fork(2) and a copy freeze any memory. go-memdb and tidwall/btree copy a pointer, and pay for that at every write (see snapshot-tax); 64 MiB at the most, as filling them takes minutes beyond.", ""},
 	{growArming, "How long the memory is protected before the instant, by the size of the state", "Writers go on meanwhile, and are held in slices of some 300 us.", ""},
 	{growTables, "Memory that a snapshot takes before anybody writes, by the size of the state", "Resident memory and page tables of the process.", ""},
-	{growStats, "One call of Heap.Stats, by the size of the state", "It asks the kernel how much is resident.", ""},
+	{growStats, "One call of Heap.Stats, by the size of the state", "It should not grow: no page is looked at.", ""},
 	{growOpen, "Opening a checkpoint until the first byte is read, by the size of the state", "eager reads and verifies everything first, lazy brings pages in as they are touched.", ""},
 	{growWriters, "How long writers are held, by their number", "More writers than processors take turns.", "goroutines that write at full speed"},
 	{growSnapshots, "What snapshots cost when others are open", "2,048 pages are written between any two.", "snapshots open"},
@@ -72,7 +78,9 @@ var growthQuestions = []growthQuestion{
 }
 
 var (
-	growthSizes   = []size{64 * mib, 256 * mib, 1 * gib, 2 * gib, 4 * gib, 8 * gib, 16 * gib}
+	growthSizes = []size{64 * mib, 256 * mib, 1 * gib, 2 * gib, 4 * gib, 8 * gib, 16 * gib}
+	// peerSizes are those of containers that are filled entry by entry.
+	peerSizes     = []size{4 * mib, 16 * mib, 64 * mib}
 	growthNumbers = []int{1, 2, 4, 8, 16, 32, 64}
 )
 
@@ -99,8 +107,15 @@ func growthCase() *Case {
 			add("MiB", "", growTables, way, s.String())
 		}
 		add("ns", "", growStats, wayUserfault4K, s.String())
-		add("ms", "", growOpen, "eager", s.String())
-		add("ms", "", growOpen, "lazy", s.String())
+		if s <= openMost {
+			add("ms", "", growOpen, "eager", s.String())
+			add("ms", "", growOpen, "lazy", s.String())
+		}
+	}
+	for _, way := range []string{wayMemdb, wayTidwall} {
+		for _, s := range peerSizes {
+			add("ns", "", growPause, way, s.String())
+		}
 	}
 	for _, n := range growthNumbers {
 		number := strconv.Itoa(n)

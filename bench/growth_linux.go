@@ -62,6 +62,8 @@ func (b *growthBench) Measure(variant string) (Reading, error) {
 		return Reading{Value: float64(took.Nanoseconds()) / 1e6, Bytes: bytes}, err
 	case v.question == growSnapshots, v.question == growKept:
 		return b.snapshots(variant, v, bytes)
+	case v.way == wayMemdb, v.way == wayTidwall:
+		return b.batch.take(v.way, variant, func() (map[string]Reading, error) { return b.peers(v.way) })
 	case v.way == wayCopy4K:
 		took, err := copyOnce(bytes)
 		return Reading{Value: float64(took.Nanoseconds()), Bytes: bytes}, err

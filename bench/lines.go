@@ -67,8 +67,14 @@ type boundLine struct {
 	OK    bool    `json:"ok"`
 }
 
-// writeJSON is the report for programs: one object a line, a line a variant and
-// then a line a bound, apart from bounds on what was skipped.
+// seriesLine is a trace: compare passes over it.
+type seriesLine struct {
+	Case string `json:"case"`
+	trace
+}
+
+// writeJSON is the report for programs: one object a line, a line a variant, one a
+// trace and then one a bound, apart from bounds on what was skipped.
 func (o *Outcome) writeJSON(w io.Writer) error {
 	lines := json.NewEncoder(w)
 	lines.SetEscapeHTML(false) // bounds have < and > in them
@@ -78,6 +84,13 @@ func (o *Outcome) writeJSON(w io.Writer) error {
 		}
 		if err := lines.Encode(o.line(f)); err != nil {
 			return err
+		}
+	}
+	for _, f := range o.Figures {
+		if t := f.Trace(); t != nil {
+			if err := lines.Encode(seriesLine{o.Case.Name, *t}); err != nil {
+				return err
+			}
 		}
 	}
 	for _, v := range o.Verdicts {
@@ -124,6 +137,7 @@ type measuredCase struct {
 	Figures  []figureLine
 	Skipped  []skippedLine
 	Bounds   []boundLine
+	Traces   []seriesLine
 }
 
 // readLines reads what writeJSON and report write. Figures of a case that come twice are
@@ -145,7 +159,7 @@ func readLines(r io.Reader) (*measurements, error) {
 
 // read takes one line.
 func (m *measurements) read(line []byte) error {
-	var kind struct{ Machine, Case, Variant, Unit, Skipped, Bound string }
+	var kind struct{ Machine, Case, Variant, Unit, Skipped, Bound, Series string }
 	if err := json.Unmarshal(line, &kind); err != nil {
 		return err
 	}
@@ -165,6 +179,8 @@ func (m *measurements) read(line []byte) error {
 		return appendLine(&c.Skipped, line)
 	case kind.Bound != "":
 		return appendLine(&c.Bounds, line)
+	case kind.Series != "":
+		return appendLine(&c.Traces, line)
 	case kind.Variant == "":
 		return json.Unmarshal(line, &c.caseLine)
 	case c.figure(kind.Variant) != nil:

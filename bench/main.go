@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"strconv"
+	"strings"
 )
 
 func main() {
@@ -33,6 +34,7 @@ const minRounds = 5
 type settings struct {
 	json   bool
 	quick  bool
+	brief  bool   // leave out what stands aside
 	size   size   // 0: each case's own
 	rounds int    // 0: each case's own
 	only   string // variants whose names contain it
@@ -64,6 +66,9 @@ func command(ctx context.Context, all []*Case, args []string, stdout, stderr io.
 	}
 	picked, err := pick(all, names)
 	if err != nil {
+		return err
+	}
+	if err := anyOf(picked, s.only); err != nil {
 		return err
 	}
 	measured := false
@@ -105,7 +110,7 @@ func (s *settings) parse(set *flag.FlagSet, args []string, stderr io.Writer) (na
 	set.SetOutput(stderr)
 	set.BoolVar(&s.quick, "quick", false, "small sizes and no warm-up: see whether everything runs; the figures mean nothing")
 	set.Var(&s.size, "size", "`bytes` of memory a case works on, such as 64MiB or 10GiB (default: the case's own)")
-	set.Func("rounds", "`number` of measurements of each variant (default 5, fewer where a round takes minutes)", s.setRounds)
+	set.Func("rounds", "`number` of measurements of each variant (default 5, fewer where a round takes minutes, 2 with -quick)", s.setRounds)
 	set.StringVar(&s.only, "only", "", "measure only variants whose names contain `text`")
 	set.StringVar(&s.dir, "dir", "", "where checkpoints are written (default: the directory for temporary files)")
 	for {
@@ -132,4 +137,23 @@ func (s *settings) setRounds(text string) (err error) {
 		err = errors.New("want at least 1")
 	}
 	return err
+}
+
+// anyOf is an error if no variant of the cases has a name that contains only.
+func anyOf(cases []*Case, only string) error {
+	var names []string
+	for _, c := range cases {
+		for _, v := range c.Variants {
+			if strings.Contains(v.Name, only) {
+				return nil
+			}
+			names = append(names, v.Name)
+		}
+	}
+	const enough = 20
+	more := ""
+	if n := len(names) - enough; n > 0 {
+		more = fmt.Sprintf(" and %d more", n)
+	}
+	return fmt.Errorf("no variant has %q in its name: there are %s%s", only, strings.Join(names[:min(len(names), enough)], ", "), more)
 }

@@ -58,7 +58,7 @@ func TestCommandLine(t *testing.T) {
 		{[]string{"-size", "1MiB", "script"}, "want at least 8MiB"},
 		{[]string{"-size", "1GB", "script"}, "no size"},
 		{[]string{"-bogus"}, "not defined"},
-		{[]string{"-only", "nothing", "script"}, "nothing of this can be measured"},
+		{[]string{"-only", "nothing", "script"}, `no variant has "nothing" in its name: there are `},
 	} {
 		s, all := newScripted(steady)
 		if _, err := invoke(t, all, c.args...); err == nil || !strings.Contains(err.Error(), c.want) {

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"math"
-	"strconv"
 	"strings"
 )
 
@@ -110,6 +109,8 @@ func formatUnit(v float64, unit string) string {
 		return shortNumber(v/mib) + " MiB"
 	case unit == "B" && math.Abs(v) >= 1024:
 		return shortNumber(v/1024) + " KiB"
+	case unit == "1/ms":
+		return shortNumber(v) + "/ms"
 	case unit == "%":
 		return shortNumber(v) + "%"
 	}
@@ -131,25 +132,16 @@ func formatTime(ns float64) string {
 	return shortNumber(ns/1e9) + " s"
 }
 
-// shortNumber has about three digits.
+// shortNumber has about three digits, and no zeros at its end.
 func shortNumber(v float64) string {
-	switch a := math.Abs(v); {
-	case math.IsNaN(v), math.IsInf(v, 0):
-		return "?"
-	case a >= 1000:
-		return groupThousands(strconv.FormatFloat(v, 'f', 0, 64))
-	case a >= 100:
-		return strconv.FormatFloat(v, 'f', 0, 64)
-	case a >= 10:
-		return trimZeros(strconv.FormatFloat(v, 'f', 1, 64))
-	case a >= 0.01, a == 0:
-		return trimZeros(strconv.FormatFloat(v, 'f', 2, 64))
+	if v == 0 {
+		return "0"
 	}
-	return strconv.FormatFloat(v, 'g', 2, 64)
+	return trimZeros(formatDigits(v, []digits{{100, 0}, {10, 1}, {0.01, 2}}, significantDigits(2)))
 }
 
 func trimZeros(digits string) string {
-	if !strings.Contains(digits, ".") {
+	if !strings.Contains(digits, ".") || strings.Contains(digits, "e") {
 		return digits
 	}
 	return strings.TrimSuffix(strings.TrimRight(digits, "0"), ".")

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode"
 )
 
 // canvas collects the elements of an SVG.
@@ -18,15 +19,38 @@ const (
 	lineStep  = 18 // from one line of text to the next
 	footStep  = 15
 	// letterWidth is a little more than a letter takes in the mean, so that text has room
-	// whatever the font.
-	letterWidth = 7.2
+	// whatever the font, and capitalWidth what a large one does.
+	letterWidth  = 7.2
+	capitalWidth = 10
 )
+
+// textWidth is the room that a name needs.
+func textWidth(s string) (width float64) {
+	for _, r := range s {
+		if unicode.IsUpper(r) || r == '_' {
+			width += capitalWidth
+		} else {
+			width += letterWidth
+		}
+	}
+	return width
+}
 
 // write is the whole picture, with its title above and the foot below.
 func (p *plot) write(w io.Writer, foot []string) error {
 	c := new(canvas)
 	top := float64(margin + 10)
-	c.text(margin, top, "title", "start", p.title)
+	const titleLetters = 88
+	heading := wrapText(p.heading(), titleLetters)
+	if len(heading) > 1 { // what stands in brackets is not torn apart
+		heading = append(wrapText(p.title, titleLetters), p.better())
+	}
+	for i, line := range heading {
+		if i > 0 {
+			top += lineStep + 4
+		}
+		c.text(margin, top, "title", "start", line)
+	}
 	top += 4
 	for _, line := range wrapText(p.note, 118) {
 		top += lineStep
@@ -49,7 +73,7 @@ func (p *plot) write(w io.Writer, foot []string) error {
 <style>%s</style>
 <rect class="ground" width="100%%" height="100%%"/>
 %s</svg>
-`, plotWidth, height, escape(p.title), style, c.b.String())
+`, plotWidth, height, escape(p.heading()), style, c.b.String())
 	return err
 }
 

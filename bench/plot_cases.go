@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,36 +13,30 @@ import (
 // measure; every other case gets lines where the last part of its variants' names is a number,
 // and rows for the rest, so that no case has to be known here.
 
-// plotsOf are a case's plots.
+// madeToMeasure are the cases whose plots are drawn by hand.
+var madeToMeasure = map[string]func(*measuredCase) []*plot{
+	"pause": plotPause, "fault": plotFault, "growth": plotGrowth,
+	"arming-tax": plotPhases, "snapshot-tax": plotSnapshotTax, "checkpoint-tax": plotTax,
+	"frames": plotFrames, "rollback": plotRollback, "redis": plotRedis,
+}
+
+// plotsOf are a case's plots. Those without a name of their own get the case's.
 func plotsOf(c *measuredCase) []*plot {
 	var all []*plot
-	switch c.Case {
-	case "pause":
-		all = plotPause(c)
-	case "fault":
-		all = plotFault(c)
-	case "arming-tax":
-		all = plotPhases(c)
-	case "frames":
-		all = plotFrames(c)
-	case "rollback":
-		all = plotRollback(c)
-	case "checkpoint-tax":
-		all = plotTax(c)
-	case "redis":
-		all = plotRedis(c)
-	case "restore":
-		all = plotRestore(c)
-	case "growth":
-		all = plotGrowth(c)
+	switch made := madeToMeasure[c.Case]; {
+	case made != nil:
+		all = made(c)
+	case pictures[c.Case] != nil:
+		all = plotPictures(c)
 	default:
 		all = plotAny(c)
 	}
-	for i, p := range all {
+	unnamed := 0
+	for _, p := range all {
 		if p.file == "" {
 			p.file = c.Case
-			if i > 0 {
-				p.file += "-" + strconv.Itoa(i+1)
+			if unnamed++; unnamed > 1 {
+				p.file += "-" + strconv.Itoa(unnamed)
 			}
 		}
 	}
@@ -101,12 +96,12 @@ func seriesOf(figures []figureLine) (all []series, sizes bool, others []figureLi
 
 // linesPlot is a picture of lines.
 func linesPlot(title, note string, l *lines) *plot {
-	return &plot{title: title, note: note, draw: l.draw, height: linesHeight}
+	return &plot{title: title, note: note, more: moreIsBetter(l.unit), draw: l.draw, height: linesHeight}
 }
 
 // rowsPlot is a picture of rows.
 func rowsPlot(title, note string, r *rows) *plot {
-	return &plot{title: title, note: note, draw: r.draw, height: r.height()}
+	return &plot{title: title, note: note, more: moreIsBetter(r.unit), draw: r.draw, height: r.height()}
 }
 
 // formatX is how a number of some kind is written on an axis.
@@ -117,12 +112,9 @@ func formatX(sizes bool) (func(float64) string, string) {
 	return shortNumber, ""
 }
 
-// better says in which direction a unit is better.
-func better(unit string) string {
-	if strings.HasSuffix(unit, "/s") {
-		return "More is better."
-	}
-	return "Less is better."
+// moreIsBetter tells in which direction a unit is better: so many in a time.
+func moreIsBetter(unit string) bool {
+	return strings.HasSuffix(unit, "/s") || strings.HasSuffix(unit, "/ms")
 }
 
 const spanNote = "Marks are medians; the faint bar behind one reaches from the least to the greatest sample."
@@ -133,32 +125,34 @@ func plotAny(c *measuredCase) (all []*plot) {
 	if title == "" {
 		title = c.Case
 	}
-	for _, unit := range unitsOf(c.Figures) {
-		var of []figureLine
-		for _, f := range c.Figures {
-			if f.Unit == unit {
-				of = append(of, f)
-			}
+	for unit, of := range byUnit(c.Figures) {
+		all = append(all, drawFigures(capital(title), "In "+unit+".", "", of)...)
+	}
+	return all
+}
+
+// drawFigures are plots of figures of one unit: of lines, and of those that are none.
+func drawFigures(title, note, x string, figures []figureLine) (all []*plot) {
+	note += " " + spanNote
+	grown, sizes, others := seriesOf(figures)
+	format, xSize := formatX(sizes)
+	if x == "" {
+		x = xSize
+	}
+	for part := range slices.Chunk(grown, 8) {
+		all = append(all, linesPlot(title, note, &lines{xTitle: x, xFormat: format, unit: figures[0].Unit, series: part}))
+	}
+	each := 16
+	r := sideBySide(others)
+	if r == nil {
+		r, each = &rows{}, 32
+		for _, f := range others {
+			r.unit = f.Unit
+			r.rows = append(r.rows, row{f.Variant, []point{pointOf(0, f)}})
 		}
-		grown, sizes, others := seriesOf(of)
-		for part := range slices.Chunk(grown, 8) {
-			format, x := formatX(sizes)
-			all = append(all, linesPlot(capital(title), unit+". "+better(unit)+" "+spanNote,
-				&lines{xTitle: x, xFormat: format, unit: unit, series: part}))
-		}
-		if r := sideBySide(others); r != nil {
-			for part := range slices.Chunk(r.rows, 16) {
-				all = append(all, rowsPlot(capital(title), unit+". "+better(unit)+" "+spanNote, &rows{unit: unit, keys: r.keys, rows: part}))
-			}
-			continue
-		}
-		for part := range slices.Chunk(others, 32) {
-			r := &rows{unit: unit}
-			for _, f := range part {
-				r.rows = append(r.rows, row{f.Variant, []point{pointOf(0, f)}})
-			}
-			all = append(all, rowsPlot(capital(title), unit+". "+better(unit)+" "+spanNote, r))
-		}
+	}
+	for part := range slices.Chunk(r.rows, each) {
+		all = append(all, rowsPlot(title, note, &rows{unit: r.unit, keys: r.keys, rows: part}))
 	}
 	return all
 }
@@ -188,14 +182,22 @@ func sideBySide(figures []figureLine) *rows {
 	})
 }
 
-// unitsOf are the units of figures, each once.
-func unitsOf(figures []figureLine) (units []string) {
-	for _, f := range figures {
-		if !slices.Contains(units, f.Unit) {
-			units = append(units, f.Unit)
+// byUnit are figures by their units, in the order in which these come first.
+func byUnit(figures []figureLine) iter.Seq2[string, []figureLine] {
+	return func(yield func(string, []figureLine) bool) {
+		done := map[string]bool{}
+		for _, first := range figures {
+			unit := first.Unit
+			if done[unit] {
+				continue
+			}
+			done[unit] = true
+			other := func(f figureLine) bool { return f.Unit != unit }
+			if !yield(unit, slices.DeleteFunc(slices.Clone(figures), other)) {
+				return
+			}
 		}
 	}
-	return units
 }
 
 // under are the figures whose names begin with a prefix, without it.

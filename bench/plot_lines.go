@@ -35,11 +35,11 @@ func (l *lines) draw(c *canvas) {
 
 // labelRoom is for the names at the right.
 func (l *lines) labelRoom() float64 {
-	longest := 0
+	widest := 0.0
 	for _, s := range l.series {
-		longest = max(longest, len(s.name))
+		widest = max(widest, textWidth(s.name))
 	}
-	return float64(longest)*letterWidth + 30
+	return widest + 30
 }
 
 // drawAt draws within a box.

@@ -40,15 +40,15 @@ func (r *rows) keyRoom() float64 {
 }
 
 func (r *rows) draw(c *canvas) {
-	longest := 0
+	widest := 0.0
 	var values []float64
 	for _, row := range r.rows {
-		longest = max(longest, len(row.name))
+		widest = max(widest, textWidth(row.name))
 		for _, m := range row.marks {
 			values = append(values, m.y, m.low, m.high)
 		}
 	}
-	left, right := margin+float64(longest)*letterWidth+14, float64(plotWidth-margin-valueRoom)
+	left, right := margin+widest+14, float64(plotWidth-margin-valueRoom)
 	top := r.keyRoom()
 	height := rowStep * r.lanes()
 	bottom := top + float64(len(r.rows))*height + 4
@@ -69,7 +69,7 @@ func (r *rows) draw(c *canvas) {
 		for k, key := range r.keys {
 			c.mark(at+5, 4, k, colours(row{}, k))
 			c.text(at+16, 8, colours(row{}, k), "start", key)
-			at += float64(len(key))*letterWidth + 44
+			at += textWidth(key) + 44
 		}
 	}
 	for i, row := range r.rows {
@@ -114,7 +114,7 @@ func (r *rows) colours() func(row, int) string {
 		return func(_ row, k int) string { return p[r.keys[k]] }
 	}
 	return func(one row, _ int) string {
-		if colour := wayColours[firstWord(one.name)]; colour != "" {
+		if colour := wayColour(one.name); colour != "" {
 			return colour
 		}
 		return "c3"

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -32,7 +33,7 @@ func plotTax(c *measuredCase) (all []*plot) {
 		{"checkpoint-tax-memory", "Memory that a whole checkpoint takes beside the state", memory},
 	} {
 		if r := crossed(what.of, keys, split); len(r.rows) > 0 {
-			p := rowsPlot(what.title, sizeNote(c)+"Less is better. auto: cowheap as it is by default; fork: a child process writes the file. "+
+			p := rowsPlot(what.title, sizeNote(c)+"auto: cowheap as it is by default; fork: a child process writes the file. "+
 				"uniform and zipf: which pages are written; 1, 2, 8: writers at full speed; paced: 10,000 updates a second.", r)
 			p.file = what.file
 			all = append(all, p)
@@ -44,16 +45,11 @@ func plotTax(c *measuredCase) (all []*plot) {
 func plotRedis(c *measuredCase) (all []*plot) {
 	for _, what := range []struct{ unit, file, title, note string }{
 		{"us", "redis-latency", "What clients feel of a save: Redis BGSAVE beside a cowheap checkpoint",
-			"Time from when a SET was due until its answer; less is better. Four connections set 10,000 values a second. before: no save is going on; during: from BGSAVE to its end."},
-		{"ms", "redis-save", "How long the save takes", "Less is better. The same entries, the same writes meanwhile; both sync their file."},
-		{"MiB", "redis-memory", "Memory and file", "Less is better. memory: before the save; extra: what the save adds at the most, to the server and its child together."},
+			"Time from when a SET was due until its answer. Four connections set 10,000 values a second. before: no save is going on; during: from BGSAVE to its end."},
+		{"ms", "redis-save", "How long the save takes", "The same entries, the same writes meanwhile; both sync their file."},
+		{"MiB", "redis-memory", "Memory and file", "memory: before the save; extra: what the save adds at the most, to the server and its child together."},
 	} {
-		var of []figureLine
-		for _, f := range c.Figures {
-			if f.Unit == what.unit {
-				of = append(of, f)
-			}
-		}
+		of := slices.DeleteFunc(slices.Clone(c.Figures), func(f figureLine) bool { return f.Unit != what.unit })
 		r := crossed(of, []string{sideCowheap, sideRedis}, func(variant string) (string, string) {
 			side, rest, _ := strings.Cut(variant, "/")
 			return strings.Replace(rest, "/", ", ", 1), side
@@ -62,24 +58,6 @@ func plotRedis(c *measuredCase) (all []*plot) {
 			p := rowsPlot(what.title, fmt.Sprintf("%s entries of %d bytes. %s", groupThousands(strconv.FormatInt(c.Size/entryBytes, 10)), entryBytes, what.note), r)
 			p.file = what.file
 			all = append(all, p)
-		}
-	}
-	return all
-}
-
-func plotRestore(c *measuredCase) []*plot {
-	all := plotAny(c)
-	for _, p := range all {
-		switch unit := strings.SplitN(p.note, ".", 2)[0]; unit {
-		case "GB/s":
-			p.title = "Eager restore: everything read, verified and copied in"
-			p.note = sizeNote(c) + "More is better. copy: UFFDIO_COPY of as many bytes and nothing else, the least that it could do."
-		case "us":
-			p.title = "Lazy restore: from Open until the first byte has been read"
-			p.note = "Less is better. large is 64 times the state of small (4 GiB and 64 MiB unless -size says otherwise)."
-		case "ns":
-			p.title = "Lazy restore: the first touch of a page that is not there yet"
-			p.note = sizeNote(c) + "Less is better. Files are in the page cache."
 		}
 	}
 	return all

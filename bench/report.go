@@ -48,6 +48,7 @@ func report(ctx context.Context, all []*Case, args []string, stdout, stderr io.W
 		m, err = readLinesOf(s.from)
 	} else {
 		picked := all
+		s.brief = len(names) == 0 && s.only == ""
 		if len(names) > 0 {
 			if picked, err = pick(all, names); err != nil {
 				return err
@@ -106,6 +107,8 @@ func (s *reportSettings) measure(ctx context.Context, all []*Case, command strin
 	}
 	var errs []error
 	expected := s.forecast(all)
+	expected.trial = try()
+	fmt.Fprintln(stderr, expected.announce())
 	for _, c := range all {
 		if err := ctx.Err(); err != nil {
 			if len(errs) == 0 { // else the case that was interrupted has said so
@@ -117,7 +120,7 @@ func (s *reportSettings) measure(ctx context.Context, all []*Case, command strin
 		r.progress.ahead = expected.String
 		r.step = expected.step(r)
 		start := time.Now()
-		out, err := r.measure(ctx)
+		out, err := r.measureSafely(ctx)
 		expected.finish(c)
 		line := caseLine{Case: c.Name, About: c.About, Size: int64(out.Size), Rounds: out.Rounds, Seconds: shorten(time.Since(start).Seconds())}
 		if err != nil {
@@ -126,6 +129,7 @@ func (s *reportSettings) measure(ctx context.Context, all []*Case, command strin
 			}
 			errs = append(errs, fmt.Errorf("%s: %w", c.Name, err))
 		}
+		fmt.Fprintln(stderr, expected.report(line))
 		if err := errors.Join(encoder.Encode(line), out.writeJSON(w)); err != nil {
 			errs = append(errs, err)
 			break

@@ -178,31 +178,89 @@ func TestLinesThatAreNoneAreRefused(t *testing.T) {
 	}
 }
 
-func TestForecastComesToItsEnd(t *testing.T) {
-	_, all := newScripted(steady)
+func TestReportGoesOnAfterAPanic(t *testing.T) {
+	_, all := newScripted(func(string, int) (Reading, error) { panic("broken on purpose") })
 	_, more := newScripted(steady)
-	all = append(all, more...)
-	more[0].Size = 16 * gib
-	var s settings
-	f := s.forecast(all)
-	now := f.start
-	f.now = func() time.Time { return now }
-	if got := f.String(); !strings.Contains(got, "[....................]  0%") {
-		t.Errorf("%q at the beginning", got)
+	more[0].Name = "another"
+	dir := t.TempDir()
+	var said bytes.Buffer
+	err := report(t.Context(), append(all, more...), []string{"-out", dir, "-dir", t.TempDir()}, io.Discard, &said)
+	if err == nil || !strings.Contains(err.Error(), "script: panic: broken on purpose") {
+		t.Errorf("error %v", err)
 	}
-	for _, c := range all {
-		step := f.step(newRun(c, s, io.Discard))
-		for range f.steps[c] {
-			step()
-			now = now.Add(time.Minute)
+	m, err := readLinesOf(filepath.Join(dir, reportLines))
+	if err != nil || len(m.Cases) != 2 || len(m.Cases[1].Figures) != 3 {
+		t.Fatalf("error %v, %+v", err, m)
+	}
+	for _, want := range []string{"2 cases, about", "script: FAILED after", "another: done in"} {
+		if !strings.Contains(said.String(), want) {
+			t.Errorf("%q is not said in\n%s", want, &said)
 		}
-		f.finish(c)
 	}
-	if got := f.String(); !strings.Contains(got, "[####################] 100%, about 0 s left") {
-		t.Errorf("%q at the end", got)
+}
+
+// TestForecastIsRightWithinTwice on machines that are faster and slower than the trial says, while
+// each case takes up to half longer or shorter than the others.
+func TestForecastIsRightWithinTwice(t *testing.T) {
+	var s settings
+	all := cases()
+	for _, machine := range []struct{ trial, truth float64 }{{1, 1}, {1, 1.6}, {3, 2}, {3, 5}, {0.5, 0.4}} {
+		f := s.forecast(all)
+		f.trial = machine.trial
+		now := f.start
+		f.now = func() time.Time { return now }
+		took := map[*Case]float64{}
+		left := 0.0
+		for i, c := range all {
+			took[c] = f.expect[c] * machine.truth * []float64{1, 0.7, 1.3}[i%3]
+			left += took[c]
+		}
+		for _, c := range all {
+			r := newRun(c, s, io.Discard)
+			step := f.step(r)
+			for range f.steps[c] {
+				// What is left of the last minute is not worth being right about.
+				if got := f.left().Seconds(); left > 60 && (got > 2*left || got < left/2) {
+					t.Fatalf("%+v: in %s %v s are said to be left, and it will be %v", machine, c.Name, got, left)
+				}
+				step()
+				took := took[c] / float64(f.steps[c])
+				now = now.Add(time.Duration(took * float64(time.Second)))
+				left -= took
+			}
+			f.finish(c)
+		}
+		if got := f.String(); !strings.Contains(got, "[####################] 100%, about 0 s left") {
+			t.Errorf("%q at the end", got)
+		}
 	}
-	if f.steps[all[0]] != 18 {
-		t.Errorf("%d measurements are expected of six rounds of three", f.steps[all[0]])
+}
+
+func TestForecastKnowsWhatIsAskedFor(t *testing.T) {
+	for _, c := range cases() {
+		if known := takes[c.Name]; known.full == 0 || known.quick == 0 {
+			t.Errorf("nobody knows how long %s takes", c.Name)
+		}
+		usual, steps := (&settings{brief: true}).expect(c)
+		if usual != takes[c.Name].full || steps == 0 {
+			t.Errorf("%s: %v s and %d measurements are expected, want %v s", c.Name, usual, steps, takes[c.Name].full)
+		}
+		quick, _ := (&settings{quick: true, brief: true}).expect(c)
+		larger, _ := (&settings{size: 2 * c.Size, brief: true}).expect(c)
+		longer, _ := (&settings{rounds: 20, brief: true}).expect(c)
+		none, _ := (&settings{only: "no variant is called so"}).expect(c)
+		if quick != takes[c.Name].quick || larger <= usual || larger > 2*usual || longer < 2*usual || none > 0 {
+			t.Errorf("%s: %v s, and %v s with -quick, %v s with twice the size, %v s with 20 rounds, %v s with nothing", c.Name, usual, quick, larger, longer, none)
+		}
+	}
+	// A full report is to fit between two meals.
+	s := settings{brief: true}
+	if f := s.forecast(cases()); f.whole > 35*60 {
+		t.Errorf("a report takes %.0f minutes", f.whole/60)
+	}
+	s.quick = true
+	if f := s.forecast(cases()); f.whole > 3*60 {
+		t.Errorf("a report -quick takes %.0f s", f.whole)
 	}
 }
 

@@ -13,11 +13,13 @@ func writeReport(dir string, m *measurements) error {
 	var b strings.Builder
 	b.WriteString("# What cowheap costs\n\n")
 	m.writeHead(&b)
+	m.writeLimits(&b)
 	for _, c := range m.Cases {
 		fmt.Fprintf(&b, "## %s: %s\n\n", c.Case, c.About)
 		if c.Failed != "" {
 			fmt.Fprintf(&b, "**Failed** after %s s: %s\n\n", shortNumber(c.Seconds), escape(c.Failed))
 		}
+		c.writeFindings(&b)
 		for _, p := range plotsOf(c) {
 			if p.height == 0 {
 				continue
@@ -25,7 +27,7 @@ func writeReport(dir string, m *measurements) error {
 			if err := writePlot(dir, p, m.foot(c)); err != nil {
 				return err
 			}
-			fmt.Fprintf(&b, "![%s](%s.svg)\n\n", p.title, p.file)
+			fmt.Fprintf(&b, "![%s](%s.svg)\n\n", p.heading(), p.file)
 		}
 		c.writeFits(&b)
 		c.writeFigures(&b)
@@ -163,13 +165,7 @@ func (c *measuredCase) writeFits(b *strings.Builder) {
 	if c.Case == "frames" || c.Case == "rollback" || c.Case == "checkpoint-tax" {
 		return // the last part of their names is not what grows
 	}
-	for _, unit := range unitsOf(c.Figures) {
-		var of []figureLine
-		for _, f := range c.Figures {
-			if f.Unit == unit {
-				of = append(of, f)
-			}
-		}
+	for unit, of := range byUnit(c.Figures) {
 		grown, _, _ := seriesOf(of)
 		c.writeFitsOf(b, grown, unit, true)
 		c.writeFitsOf(b, grown, unit, false)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 )
 
@@ -22,6 +23,17 @@ type run struct {
 
 func newRun(c *Case, s settings, stderr io.Writer) *run {
 	return &run{c: c, settings: s, progress: newProgress(stderr), step: func() {}}
+}
+
+// variants are those of a case that are to be measured.
+func (s *settings) variants(c *Case) (all []Variant) {
+	for _, v := range c.Variants {
+		aside := func(part string) bool { return strings.Contains(v.Name, part) }
+		if strings.Contains(v.Name, s.only) && !(s.brief && slices.ContainsFunc(c.Aside, aside)) {
+			all = append(all, v)
+		}
+	}
+	return all
 }
 
 // size is how many bytes the case works on.
@@ -40,8 +52,19 @@ func (r *run) rounds() int {
 	switch {
 	case r.settings.rounds != 0:
 		return r.settings.rounds
-	case r.c.Rounds != 0:
-		return r.c.Rounds
+	case r.settings.quick:
+		return min(r.c.usualRounds(), quickRounds)
+	}
+	return r.c.usualRounds()
+}
+
+// quickRounds are enough to see that one does not disturb the next.
+const quickRounds = 2
+
+// usualRounds are those that count by default.
+func (c *Case) usualRounds() int {
+	if c.Rounds != 0 {
+		return c.Rounds
 	}
 	return minRounds
 }
@@ -52,10 +75,8 @@ func (r *run) rounds() int {
 // measured until then.
 func (r *run) measure(ctx context.Context) (out *Outcome, err error) {
 	out = &Outcome{Case: r.c, Size: size(r.size().blocks()), Rounds: r.rounds(), Quick: r.settings.quick}
-	for _, v := range r.c.Variants {
-		if strings.Contains(v.Name, r.settings.only) {
-			out.Figures = append(out.Figures, &Figure{Variant: v})
-		}
+	for _, v := range r.settings.variants(r.c) {
+		out.Figures = append(out.Figures, &Figure{Variant: v})
 	}
 	if len(out.Figures) == 0 {
 		return out, nil
@@ -87,11 +108,22 @@ func (r *run) measure(ctx context.Context) (out *Outcome, err error) {
 		return out, err
 	}
 	for _, b := range r.c.Bounds {
-		if b.within(r.settings.only) {
+		if b.within(out.Figures) {
 			out.Verdicts = append(out.Verdicts, b.judge(out.Figures))
 		}
 	}
 	return out, nil
+}
+
+// measureSafely is measure for one who has other cases to go on with: a panic is an error.
+func (r *run) measureSafely(ctx context.Context) (out *Outcome, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			out = &Outcome{Case: r.c, Size: size(r.size().blocks()), Rounds: r.rounds(), Quick: r.settings.quick}
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return r.measure(ctx)
 }
 
 // first is the round that measuring begins with: 0 is to be thrown away.
@@ -127,15 +159,18 @@ func (r *run) turns(ctx context.Context, bench Bench, figures []*Figure) error {
 			} else {
 				r.progress.say("%s: round %d of %d: %s", r.c.Name, round, r.rounds(), f.Variant.Name)
 			}
-			runtime.GC()
+			if b, ok := bench.(collecting); !ok || b.collect(f.Variant.Name) {
+				runtime.GC()
+			}
 			reading, err := bench.Measure(f.Variant.Name)
 			switch {
 			case errors.Is(err, errors.ErrUnsupported):
-				f.Skipped, f.Samples = err, nil
+				f.Skipped, f.Samples, f.Traces = err, nil, nil
 			case err != nil:
 				return fmt.Errorf("measuring %s: %w", f.Variant.Name, err)
 			case round > 0:
 				f.Samples = append(f.Samples, reading.Value)
+				f.Traces = append(f.Traces, reading.Trace)
 				f.Bytes, f.Dirty = reading.Bytes, reading.Dirty
 			}
 		}

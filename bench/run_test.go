@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -206,5 +207,31 @@ func TestCaseWithLongRoundsHasFewAndNoneIsThrownAway(t *testing.T) {
 		if len(s.calls) != 3*want || !strings.Contains(out, fmt.Sprintf("%d rounds", want)) {
 			t.Errorf("-rounds %q: %d measurements\n%s", rounds, len(s.calls), out)
 		}
+	}
+}
+
+// choosy is a scripted case that wants garbage collected before b only.
+type choosy struct{ *scripted }
+
+func (choosy) collect(variant string) bool { return variant == "b" }
+
+func TestGarbageIsCollectedWhereItIsAskedFor(t *testing.T) {
+	collections := func() uint32 {
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.NumGC
+	}
+	last := uint32(0)
+	s, all := newScripted(func(variant string, call int) (Reading, error) {
+		now := collections()
+		if call > 1 && now > last != (variant == "b") {
+			t.Errorf("%d collections before %s", now-last, variant)
+		}
+		last = now
+		return steady(variant, call)
+	})
+	all[0].Open = func(Setup) (Bench, error) { return choosy{s}, nil }
+	if _, err := invoke(t, all, "script"); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -20,12 +20,17 @@ import (
 // it, and drops it. Each operation takes a mutex of its own program, as it must where
 // several goroutines make some; the clock is read for each.
 //
-//   - before: a quarter of a second without a snapshot. during: from before it is asked
-//     for until it has been read and dropped. after: as long as before, from then on.
+//   - before: half a second without a snapshot. during: from before it is asked
+//     for until it has been read and dropped. after: as long as before, from then on, and until a second
+//     after it was asked for at least.
+// Each measurement fills a container of its own and warms it up, so no round is thrown away.
+//
 //   - rate: operations a millisecond. p50, p99, p99.9: the nanoseconds that the operation
 //     under way does not exceed at that part of all instants (see latencies), because
 //     whoever holds all operations for 10 ms makes one slow operation, and 10 ms in
 //     which everybody waits. max: the longest.
+//   - series: what operations took in windows of 10 ms, from half a second before the snapshot is asked for
+//     to a second after, in the round whose during/max is the median one.
 //   - map, btree: containers in a heap, each operation an Update or a View. The
 //     snapshot is read by a fork of it, entry by entry.
 //   - tidwall: btree.Map. Copy and every operation hold the mutex: Copy writes to
@@ -43,8 +48,6 @@ const (
 	taxBefore = "before"
 	taxDuring = "during"
 	taxAfter  = "after"
-
-	taxPause = time.Second / 4
 )
 
 var (
@@ -57,10 +60,11 @@ func frozenTax(way, window, figure string) string { return way + "/" + window + 
 
 func snapshotTaxCase() *Case {
 	c := &Case{
-		Name:  "snapshot-tax",
-		About: "single operations before, while and after a snapshot is taken and read",
-		Size:  64 * mib,
-		Quick: minSize,
+		Name:   "snapshot-tax",
+		About:  "single operations before, while and after a snapshot is taken and read",
+		Size:   64 * mib,
+		Quick:  minSize,
+		Rounds: minRounds,
 		Open: func(s Setup) (Bench, error) {
 			return &snapshotTax{int(s.Size / bytesPerEntry), s.Quick, batch{}}, nil
 		},
@@ -99,6 +103,19 @@ type taxed interface {
 	close() error
 }
 
+// fillTaxed puts entries in. Keys with even numbers are there; the others come and go.
+func fillTaxed(c taxed, from, to uint64) error {
+	if t, ok := c.(*taxedMemdb); ok {
+		return t.fill(from, to) // one transaction an entry would take longer than all else
+	}
+	for i := from; i < to; i++ {
+		if err := c.set(taxKey(2*i), i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 type snapshotTax struct {
 	entries int
 	quick   bool
@@ -121,29 +138,29 @@ func (b *snapshotTax) measure(way string) (readings map[string]Reading, err erro
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, c.close()) }()
-	// Keys with even numbers are there; the others come and go.
-	for i := range uint64(b.entries) {
-		if err := c.set(taxKey(2*i), i); err != nil {
-			return nil, err
-		}
+	if err := fillTaxed(c, 0, uint64(b.entries)); err != nil {
+		return nil, err
 	}
-	window := taxPause
+	scale := time.Duration(1)
 	if b.quick {
-		window /= 10
+		scale = quickTimes
 	}
+	lines := newTimelines()
 	load := newMixedLoad(c, b.entries)
+	load.line = lines.another()
 	done := make(chan error, 1)
 	go func() { done <- load.run() }()
 
 	var took [taxEnd]time.Duration
 	start := time.Now()
-	time.Sleep(window)
+	time.Sleep(traceBefore / scale)
 	took[0], start = time.Since(start), time.Now()
 	load.window.Store(1)
+	instant := start
 	n, err := c.snapshot()
 	took[1], start = time.Since(start), time.Now()
 	load.window.Store(2)
-	time.Sleep(window)
+	time.Sleep(max(traceBefore/scale, time.Until(instant.Add(traceAfter/scale))))
 	took[2] = time.Since(start)
 	load.window.Store(taxEnd)
 	if err := errors.Join(err, <-done); err != nil {
@@ -152,6 +169,7 @@ func (b *snapshotTax) measure(way string) (readings map[string]Reading, err erro
 	if n < b.entries || n > b.entries+taxComing {
 		return nil, fmt.Errorf("a snapshot of %d entries had %d", b.entries, n)
 	}
+	seen := lines.about(way, instant, instant.Add(took[1]))
 	readings = map[string]Reading{}
 	for i, window := range taxWindows {
 		l := &load.seen[i]
@@ -165,6 +183,8 @@ func (b *snapshotTax) measure(way string) (readings map[string]Reading, err erro
 			readings[frozenTax(way, window, figure)] = Reading{Value: value}
 		}
 	}
+	most := frozenTax(way, taxDuring, "max")
+	readings[most] = Reading{Value: readings[most].Value, Trace: seen}
 	return readings, nil
 }
 
@@ -184,6 +204,7 @@ type mixedLoad struct {
 	random  *rand.Rand
 	window  atomic.Int32
 	seen    [taxEnd]latencies
+	line    *timeline
 	coming  [taxComing]bool
 }
 
@@ -194,6 +215,8 @@ func newMixedLoad(c taxed, entries int) *mixedLoad {
 // run makes operations until there is no window any more. One counts for each window
 // that it was under way in, so there is none without any.
 func (l *mixedLoad) run() error {
+	first, last := time.Now(), time.Duration(0)
+	l.line.from(first)
 	for window := int32(0); window < taxEnd; {
 		r := l.random.Uint64()
 		i, op := r>>8%l.entries, r&0xff
@@ -218,6 +241,10 @@ func (l *mixedLoad) run() error {
 			l.coming[at] = !l.coming[at]
 		}
 		took := time.Since(start)
+		// From the end of the one before, as one feels it who has many to make.
+		end := start.Sub(first) + took
+		l.line.add(last, end)
+		last = end
 		for now := l.window.Load(); ; window++ {
 			if window < taxEnd {
 				l.seen[window].add(took)

@@ -5,6 +5,7 @@ import (
 	"iter"
 	"maps"
 	"sync"
+	"time"
 
 	memdb "github.com/hashicorp/go-memdb"
 	tidwall "github.com/tidwall/btree"
@@ -130,6 +131,15 @@ func (t *taxedTidwall) snapshot() (n int, err error) {
 	return n, nil
 }
 
+// freeze takes a copy and says how long the lock was held for it.
+func (t *taxedTidwall) freeze() time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	start := time.Now()
+	t.t.Copy()
+	return time.Since(start)
+}
+
 func (t *taxedTidwall) close() error { return nil }
 
 // taxedMap is Go's map.
@@ -207,6 +217,22 @@ func (t *taxedMemdb) set(k, v uint64) error {
 	return nil
 }
 
+// fill sets entries in few transactions, each of which copies a node once.
+func (t *taxedMemdb) fill(from, to uint64) error {
+	const together = 10_000
+	for from < to {
+		txn := t.db.Txn(true)
+		for last := min(from+together, to); from < last; from++ {
+			if err := txn.Insert(memdbTable, &memdbEntry{taxKey(2 * from), from}); err != nil {
+				txn.Abort()
+				return err
+			}
+		}
+		txn.Commit()
+	}
+	return nil
+}
+
 func (t *taxedMemdb) delete(k uint64) error {
 	txn := t.db.Txn(true)
 	defer txn.Abort()
@@ -228,6 +254,13 @@ func (t *taxedMemdb) snapshot() (n int, err error) {
 		n++
 	}
 	return n, nil
+}
+
+// freeze takes a snapshot, for which nobody is held.
+func (t *taxedMemdb) freeze() time.Duration {
+	start := time.Now()
+	t.db.Snapshot()
+	return time.Since(start)
 }
 
 func (t *taxedMemdb) close() error { return nil }

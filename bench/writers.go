@@ -41,6 +41,7 @@ type writer struct {
 
 	updates atomic.Int64
 	times   [phases]latencies // by those paces that take them
+	line    *timeline         // nil: not wanted
 }
 
 // pace is how a writer goes about it.
@@ -121,6 +122,7 @@ func fullSpeed(w *writer) error {
 // that was under way when a phase ended or began counts for during.
 func fullSpeedTimed(w *writer) error {
 	start, last, phase := time.Now(), time.Duration(0), w.w.phase.Load()
+	w.line.from(start)
 	for n := int64(1); !w.w.stopped.Load(); n++ {
 		if err := w.state.h.Update(w.fn); err != nil {
 			return err
@@ -130,10 +132,19 @@ func fullSpeedTimed(w *writer) error {
 			began = during
 		}
 		w.times[began].add(now - last)
+		w.line.add(last, now)
 		last = now
 		w.updates.Store(n)
 	}
 	return nil
+}
+
+// fullSpeedAlong does the same along a timeline, too.
+func fullSpeedAlong(t *timelines) pace {
+	return func(w *writer) error {
+		w.line = t.another()
+		return fullSpeedTimed(w)
+	}
 }
 
 // paced does perSecond updates a second, some each millisecond, and sleeps in

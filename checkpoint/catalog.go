@@ -84,20 +84,65 @@ func (s *Store) note(name string, known card) {
 	s.cards[name] = known
 }
 
-// judge records that a checkpoint cannot be restored. What is wrong with its
-// parent is found each time: that may come back.
+// vouch records that a checkpoint could be opened, and read as far as anyone wanted. That
+// does not make its name durable: one in doubt stays what it was.
+func (s *Store) vouch(name string, info Info) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	known, ok := s.cards[name]
+	if _, doubt := errors.AsType[*WriteError](known.err); ok && (known.err == nil || doubt) {
+		return
+	}
+	s.cards[name] = card{info: info}
+}
+
+// judge records that a checkpoint cannot be restored, or that the parent cannot whose bytes
+// err is about. A parent that cannot be opened is found each time: it may come back.
 func (s *Store) judge(name string, err error) {
 	if _, parent := errors.AsType[*ParentError](err); parent {
 		return
 	}
+	name, err = culprit(name, err)
 	s.mu.Lock()
 	known, ok := s.cards[name]
 	s.mu.Unlock()
 	if !ok {
 		known = s.look(name) // whose child it is matters also then
 	}
-	known.err = err
+	if known.err == nil {
+		known.err = err
+	}
 	s.note(name, known)
+}
+
+// culprit is the file that an error about the checkpoint name is about: its own, or a
+// parent's, whose error then says so without the child.
+func culprit(name string, err error) (string, error) {
+	path, cause := "", err
+	if e, ok := errors.AsType[*ChecksumError](err); ok {
+		path, cause = e.Path, e
+	} else if e, ok := errors.AsType[*FormatError](err); ok {
+		path, cause = e.Path, e
+	} else if e, ok := errors.AsType[*ReadError](err); ok {
+		path, cause = e.Path, e
+	}
+	if of := filepath.Base(path); path != "" && of != name {
+		return of, cause
+	}
+	return name, err
+}
+
+// unsure reports whether err says nothing of a file but that it cannot be looked at now: too
+// many open files, no permission.
+func unsure(err error) bool {
+	if err == nil || isDamage(err) {
+		return false
+	}
+	_, version := errors.AsType[*VersionError](err)
+	_, pages := errors.AsType[*PageSizeError](err)
+	_, limit := errors.AsType[*LimitError](err)
+	_, doubt := errors.AsType[*WriteError](err)
+	return !version && !pages && !limit && !doubt
 }
 
 // forget drops what is known of a file.

@@ -16,12 +16,14 @@ import (
 //
 // It models a disk that keeps what was synced and nothing else for certain: of a
 // file that was not synced any part may be there, of the names changed since the
-// directory was synced any beginning of the changes.
+// directory was synced any of the changes: file systems promise no order.
 type faultFS struct {
 	osFilesystem
 	log     []string
 	failAt  int                              // number of the operation that fails, -1: none
+	failIf  func(op *operation) bool         // those that fail besides, if not nil
 	fail    func(op *operation) (int, error) // what happens then
+	before  func(op *operation)              // is told of each operation, if not nil
 	crashed bool
 	free    *int64 // what Free answers, if not nil
 
@@ -33,6 +35,7 @@ type faultFS struct {
 // operation is what a fault may look at.
 type operation struct {
 	what string
+	name string // of the file that is written or closed
 	data []byte // of a write
 }
 
@@ -55,10 +58,46 @@ func (fs *faultFS) step(op *operation) (n int, err error) {
 	}
 	at := len(fs.log)
 	fs.log = append(fs.log, op.what)
-	if at == fs.failAt {
+	if fs.before != nil {
+		fs.before(op)
+	}
+	if at == fs.failAt || fs.failIf != nil && fs.failIf(op) {
 		return fs.fail(op)
 	}
 	return -1, nil
+}
+
+func (fs *faultFS) MakeDir(dir string) error {
+	if _, err := fs.step(&operation{what: "make directory"}); err != nil {
+		return err
+	}
+	return fs.osFilesystem.MakeDir(dir)
+}
+
+func (fs *faultFS) Lock(dir string) (io.Closer, error) {
+	if _, err := fs.step(&operation{what: "lock"}); err != nil {
+		return nil, err
+	}
+	lock, err := fs.osFilesystem.Lock(dir)
+	return faultLock{fs, lock}, err
+}
+
+// faultLock is given back even if that is said to fail: the process that is gone has no lock.
+type faultLock struct {
+	fs   *faultFS
+	lock io.Closer
+}
+
+func (l faultLock) Close() error {
+	_, err := l.fs.step(&operation{what: "unlock"})
+	return errors.Join(err, l.lock.Close())
+}
+
+func (fs *faultFS) Names(dir string) ([]string, error) {
+	if _, err := fs.step(&operation{what: "list directory"}); err != nil {
+		return nil, err
+	}
+	return fs.osFilesystem.Names(dir)
 }
 
 // shortName is a path as golden files have it: without the directory, which has
@@ -84,7 +123,8 @@ func (fs *faultFS) Rename(from, to string) error {
 	if _, err := fs.step(&operation{what: "rename " + shortName(from) + " to " + shortName(to)}); err != nil {
 		return err
 	}
-	fs.change(func(names map[string]*inode) { names[to] = names[from]; delete(names, from) })
+	node := fs.files[from]
+	fs.change(func(names map[string]*inode) { names[to] = node; delete(names, from) })
 	return fs.osFilesystem.Rename(from, to)
 }
 
@@ -108,6 +148,9 @@ func (fs *faultFS) SyncDir(dir string) error {
 }
 
 func (fs *faultFS) Free(dir string) (int64, error) {
+	if _, err := fs.step(&operation{what: "ask for free space"}); err != nil {
+		return 0, err
+	}
 	if fs.free != nil {
 		return *fs.free, nil
 	}
@@ -143,7 +186,7 @@ type faultFile struct {
 }
 
 func (f *faultFile) Write(p []byte) (int, error) {
-	n, err := f.fs.step(&operation{what: fmt.Sprintf("write %d", len(p)), data: p})
+	n, err := f.fs.step(&operation{what: fmt.Sprintf("write %d", len(p)), name: f.name, data: p})
 	if n < 0 {
 		n = len(p)
 	}
@@ -173,13 +216,18 @@ func (f *faultFile) Close() error {
 // afterCrash makes a directory for each state that the disk may be in.
 func (fs *faultFS) afterCrash(t *testing.T, visit func(state, dir string)) {
 	t.Helper()
-	for applied := range len(fs.pending) + 1 {
+	if len(fs.pending) > 8 {
+		t.Fatalf("%d changed names, in any combination, are too many to look at", len(fs.pending))
+	}
+	for applied := range 1 << len(fs.pending) {
 		names := map[string]*inode{}
 		for name, node := range fs.durable {
 			names[name] = node
 		}
-		for _, change := range fs.pending[:applied] {
-			change(names)
+		for i, change := range fs.pending {
+			if applied>>i&1 != 0 {
+				change(names)
+			}
 		}
 		for name, keep := range map[string]func(n *inode) []byte{
 			"nothing that was not synced": func(n *inode) []byte { return n.data[:max(n.synced, 0)] },
@@ -195,7 +243,7 @@ func (fs *faultFS) afterCrash(t *testing.T, visit func(state, dir string)) {
 					t.Fatal(err)
 				}
 			}
-			visit(fmt.Sprintf("%d of %d changed names, %s", applied, len(fs.pending), name), dir)
+			visit(fmt.Sprintf("changed names %0*b of %d, %s", len(fs.pending), applied, len(fs.pending), name), dir)
 		}
 	}
 }

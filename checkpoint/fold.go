@@ -70,9 +70,15 @@ func (s *regionSource) ReadAt(p []byte, off int64) (n int, err error) {
 // name. Its children stay what they are. Parents that nobody needs any more are
 // then removed. At every instant, also of a crash, the checkpoint is there.
 //
-// Saves go on meanwhile. Errors: ErrNotFound, those of the package's Fold,
-// [*SpaceError], [*WriteError]; nothing has changed then.
+// Saves go on meanwhile, Close ends it. Errors: ErrNotFound, ErrClosed, those of the
+// package's Fold, [*SpaceError], [*WriteError]; nothing has changed then.
 func (s *Store) Fold(ctx context.Context, id uuid.UUID) (Info, error) {
+	if err := s.checkOpen(); err != nil {
+		return Info{}, err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(s.ctx, func() { cancel(ErrClosed) })()
 	select {
 	case <-s.folding:
 		defer func() { s.folding <- struct{}{} }()
@@ -84,7 +90,6 @@ func (s *Store) Fold(ctx context.Context, id uuid.UUID) (Info, error) {
 		return Info{}, err
 	}
 	info, err := s.fold(ctx, im)
-	err = errors.Join(err, im.Close())
 	if err != nil {
 		if isDamage(err) {
 			s.judge(fileName(id), err)
@@ -94,10 +99,11 @@ func (s *Store) Fold(ctx context.Context, id uuid.UUID) (Info, error) {
 	return info, nil
 }
 
+// fold closes im before it replaces its file, which some systems refuse else.
 func (s *Store) fold(ctx context.Context, im *Image) (Info, error) {
 	info := im.Info()
 	if !info.Incremental {
-		return info, nil
+		return info, im.Close()
 	}
 	name := fileName(info.ID)
 	path := filepath.Join(s.path, name)
@@ -105,16 +111,20 @@ func (s *Store) fold(ctx context.Context, im *Image) (Info, error) {
 	if free, err := s.fs.Free(s.path); err == nil && s.opts.Compression == Uncompressed {
 		// Hardly less than the full one that it comes from, unless pages were freed.
 		if need := files[len(files)-1].Bytes / 2; need > free {
-			return Info{}, &SpaceError{Path: path, Need: need, Free: free}
+			return Info{}, errors.Join(&SpaceError{Path: path, Need: need, Free: free}, im.Close())
 		}
 	}
-	temp, folded, err := s.writeTemp(path, func(w io.Writer) (Info, error) {
+	temp, folded, err := s.writeTemp(path, foldSuffix, func(w io.Writer) (Info, error) {
 		return Fold(ctx, w, im, WriteOptions{Compression: s.opts.Compression})
 	})
+	closeErr := im.Close()
 	if err != nil {
-		return Info{}, err
+		return Info{}, errors.Join(err, closeErr)
 	}
-	if err := s.take(ctx); err != nil {
+	if err = closeErr; err == nil {
+		err = s.take(ctx)
+	}
+	if err != nil {
 		return Info{}, errors.Join(err, s.fs.Remove(temp))
 	}
 	defer s.give()
@@ -126,7 +136,7 @@ func (s *Store) fold(ctx context.Context, im *Image) (Info, error) {
 	if err != nil {
 		return Info{}, errors.Join(err, s.fs.Remove(temp))
 	}
-	if err := s.replace(temp, path, folded.Bytes); err != nil {
+	if err := s.replace(temp, path, files[0], folded.Bytes); err != nil {
 		return Info{}, err
 	}
 	folded.Path = path
@@ -137,18 +147,20 @@ func (s *Store) fold(ctx context.Context, im *Image) (Info, error) {
 	return folded, nil
 }
 
-// replace is publish over a file that is there. After an error in its last step
-// either of the two may have the name after a crash, and the parents that the old
-// one needs are there.
-func (s *Store) replace(temp, path string, done int64) error {
+// replace is publish over a file that is there, of which old is known. After an error in
+// its last step either of the two may have the name after a crash, and the parents that the
+// old one needs are there.
+func (s *Store) replace(temp, path string, old Info, done int64) error {
 	if err := s.fs.Rename(temp, path); err != nil {
 		return &WriteError{Path: path, Op: "renaming", Offset: done, Err: errors.Join(err, s.fs.Remove(temp))}
 	}
 	if err := s.fs.SyncDir(s.path); err != nil {
 		// It is full now, and after a crash it may be what it was: what is known
 		// of it is what it was, so that its parents stay.
+		s.note(filepath.Base(path), card{info: old})
 		return &WriteError{Path: path, Op: "syncing the directory of", Offset: done, Err: err}
 	}
+	s.synced = true
 	return nil
 }
 

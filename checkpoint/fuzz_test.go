@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/google/uuid"
@@ -42,6 +43,13 @@ func seeds(f *testing.F) [][]byte {
 	for _, at := range []int{hVersion, hPageSize, hLength + 1, hSize, hMetadata + 8, headerUnit + block.BitmapOff, len(first) - 4096 + xEntries, len(first) - 100} {
 		b := bytes.Clone(first)
 		b[at] ^= 4
+		all = append(all, b)
+	}
+	for name := range hostileFiles {
+		b, err := os.ReadFile(filepath.Join(hostileDir, name+fileSuffix))
+		if err != nil {
+			f.Fatal(err)
+		}
 		all = append(all, b)
 	}
 	return all

@@ -131,9 +131,10 @@ func readStream(r io.Reader) (Info, memory, error) {
 // readImage is everything that an Image gives, block by block.
 func readImage(im *Image) (Info, memory, error) {
 	m := make(memory, im.Size())
-	buf := make([]byte, block.MaxSize)
+	buf := bufferPool.Get().(*ioBuffer)
+	defer bufferPool.Put(buf)
 	for region := range im.Regions() {
-		b, err := im.ReadBlock(region, buf)
+		b, err := im.ReadBlock(region, buf[:])
 		if err != nil {
 			return Info{}, nil, err
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"syscall"
@@ -70,7 +71,7 @@ func (s *Store) latest(try func(*Image) error, final bool) (*Image, []error, err
 			}
 		}
 		if err == nil {
-			s.note(name, card{info: im.links[0].header.info})
+			s.vouch(name, im.links[0].header.info)
 			return im, skipped, nil
 		}
 		err = &SkippedError{Path: path, Err: err}
@@ -90,27 +91,37 @@ func (s *Store) List() (infos []Info, skipped []error, err error) {
 	if err := s.checkOpen(); err != nil {
 		return nil, nil, err
 	}
-	// A parent may go when a fold has made its child full: look again.
-	for range relists {
-		infos, skipped, err = s.list()
-		if err != nil || !slices.ContainsFunc(skipped, func(err error) bool { return errors.Is(err, ErrNoParent) }) {
-			break
+	// A parent may go when a fold has made its child full, and anything when there is
+	// something newer: look again, in any case until there is something.
+	for round := 1; ; round++ {
+		var gone bool
+		infos, skipped, gone, err = s.list()
+		gone = gone || slices.ContainsFunc(skipped, func(err error) bool { return errors.Is(err, ErrNoParent) })
+		if err != nil || !gone || round >= relists && len(infos)+len(skipped) > 0 {
+			return infos, skipped, err
 		}
 	}
-	return infos, skipped, err
 }
 
-func (s *Store) list() (infos []Info, skipped []error, err error) {
+// list answers gone if something has gone since the directory was listed.
+func (s *Store) list() (infos []Info, skipped []error, gone bool, err error) {
 	names, err := s.names()
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, false, err
 	}
 	// Not from memory: a file may have changed since.
 	c := &catalog{names: names, cards: make(map[string]card, len(names))}
 	for _, name := range names {
-		if known := s.look(name); !errors.Is(known.err, fs.ErrNotExist) {
-			c.cards[name] = known
+		known := s.look(name)
+		if errors.Is(known.err, fs.ErrNotExist) {
+			path := filepath.Join(s.path, name)
+			if _, err := os.Lstat(path); err != nil {
+				gone = true
+				continue
+			}
+			known.err = corrupt(path, 0, "the name is there, the file is not")
 		}
+		c.cards[name] = known
 	}
 	for _, name := range names {
 		if _, there := c.cards[name]; !there {
@@ -123,7 +134,7 @@ func (s *Store) list() (infos []Info, skipped []error, err error) {
 		}
 		infos = append(infos, describe(files))
 	}
-	return infos, skipped, nil
+	return infos, skipped, gone, nil
 }
 
 // Open opens the checkpoint with this ID: ErrNotFound if there is none, else the

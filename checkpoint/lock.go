@@ -20,7 +20,8 @@ const lockName = "LOCK"
 // it ends.
 func lockDir(dir string) (io.Closer, error) {
 	path := filepath.Join(dir, lockName)
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	// A link would have someone else's file cut to a process number.
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|noFollow, 0o600)
 	if err != nil {
 		return nil, err
 	}
@@ -28,7 +29,7 @@ func lockDir(dir string) (io.Closer, error) {
 		if errors.Is(err, errLockHeld) {
 			err = &LockedError{Path: dir, PID: holder(f)}
 		} else {
-			err = fmt.Errorf("locking %s: %w", path, err)
+			err = refusedLock(path, err)
 		}
 		return nil, errors.Join(err, f.Close())
 	}
@@ -37,6 +38,14 @@ func lockDir(dir string) (io.Closer, error) {
 		_, _ = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 	}
 	return lockedFile{f}, nil
+}
+
+// refusedLock is a lock that nobody has and that cannot be had.
+func refusedLock(path string, err error) error {
+	if errors.Is(err, errors.ErrUnsupported) {
+		return fmt.Errorf("locking %s: %w: this file system has no locks, and without one two processes could write the directory: use a directory on another, or mount this one with locks", path, err)
+	}
+	return fmt.Errorf("locking %s: %w", path, err)
 }
 
 // lockedFile gives the lock back before it closes the file.

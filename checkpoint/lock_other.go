@@ -8,7 +8,10 @@ import (
 	"os"
 )
 
-const canSyncDir = false
+const (
+	canSyncDir = false
+	noFollow   = 0
+)
 
 // lockFile refuses: a directory without a lock is one that two processes write.
 func lockFile(*os.File) error {

@@ -4,12 +4,16 @@ package checkpoint
 
 import (
 	"errors"
+	"fmt"
 	"os"
 
 	"golang.org/x/sys/unix"
 )
 
-const canSyncDir = true
+const (
+	canSyncDir = true
+	noFollow   = unix.O_NOFOLLOW
+)
 
 // lockFile takes an exclusive flock. It belongs to the open file, not to the
 // process, so that two Stores of one process exclude each other too; fcntl locks
@@ -21,6 +25,8 @@ func lockFile(f *os.File) error {
 		case errors.Is(err, unix.EINTR):
 		case errors.Is(err, unix.EWOULDBLOCK):
 			return errLockHeld
+		case errors.Is(err, unix.ENOLCK): // of NFS without its lock daemon
+			return fmt.Errorf("%w, %w", err, errors.ErrUnsupported)
 		default:
 			return err
 		}

@@ -10,6 +10,8 @@ import (
 // canSyncDir: a directory cannot be flushed; NTFS journals renames in order.
 const canSyncDir = false
 
+const noFollow = 0
+
 // lockFile locks a byte far behind the process number, which others must be able
 // to read: locks are mandatory here.
 func lockFile(f *os.File) error {

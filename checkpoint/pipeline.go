@@ -11,8 +11,18 @@ import (
 // pipelineDepth is the number of regions in flight between reading and writing:
 // one being filled, one being written, one waiting so that neither side stops
 // for the other's hiccup. 6 MiB of buffers in all; compression adds one region
-// and a second buffer for each processor.
+// and a second buffer for each of its workers.
 const pipelineDepth = 3
+
+// inFlight leaves a processor to the program whose state it is: with no more than two, reading
+// and writing take turns. Else neither was ever free, and Go looks for requests that have
+// come in over the network only when one is, or every 10 ms.
+func inFlight() int {
+	if runtime.GOMAXPROCS(0) <= 2 {
+		return 1
+	}
+	return pipelineDepth
+}
 
 // ioBuffer holds a whole block.
 type ioBuffer [block.MaxSize]byte
@@ -46,9 +56,9 @@ func (p *pipeline) run() (entries []uint64, err error) {
 	entries = make([]uint64, regionsOf(p.info.Size))
 	workers := 0
 	if p.compression != Uncompressed {
-		workers = runtime.GOMAXPROCS(0)
+		workers = max(runtime.GOMAXPROCS(0)-1, 1)
 	}
-	depth := pipelineDepth + workers
+	depth := inFlight() + workers
 	empty := make(chan *ioBuffer, depth)
 	for range min(int64(depth), regionsOf(p.info.Size)) {
 		empty <- bufferPool.Get().(*ioBuffer)

@@ -2,6 +2,7 @@ package checkpoint
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"path/filepath"
 	"slices"
@@ -22,7 +23,9 @@ type Policy struct {
 // out a good one; it goes when it is older than all that are kept by Keep. A
 // chain is never broken: a parent goes after all its children.
 //
-// What cannot be removed does no harm but take room; the error says so.
+// What cannot be removed does no harm but take room; the error says so. Nothing is removed
+// while there is a file that cannot be looked at, but for damage: it may need any other. After
+// a crash of the machine one that was to go may be there without its parents; it goes with the next.
 func (s *Store) Prune(policy Policy) (removed []uuid.UUID, err error) {
 	<-s.saving
 	defer func() { s.saving <- struct{}{} }()
@@ -47,6 +50,11 @@ func (s *Store) prune(policy Policy, stay ...string) (removed []uuid.UUID, err e
 	for _, name := range stay {
 		keep[name] = true
 	}
+	for _, name := range c.names {
+		if err := c.cards[name].err; unsure(err) {
+			return nil, fmt.Errorf("nothing was removed, because what %s needs is not known: %w", name, err)
+		}
+	}
 	kept := 0
 	since := time.Now().Add(-policy.For)
 	for _, name := range c.names {
@@ -66,8 +74,16 @@ func (s *Store) prune(policy Policy, stay ...string) (removed []uuid.UUID, err e
 }
 
 // remove deletes what is not to be kept: the oldest first, but children before
-// their parents. A parent whose child cannot be removed stays, too.
+// their parents. A parent whose child cannot be removed stays, too. What stays has
+// its name durably before anything is removed: a process that was killed may have given one
+// and not synced it.
 func (s *Store) remove(c *catalog, keep map[string]bool) (removed []uuid.UUID, err error) {
+	if !s.synced && slices.ContainsFunc(c.names, func(name string) bool { return !keep[name] }) {
+		if err := s.fs.SyncDir(s.path); err != nil {
+			return nil, fmt.Errorf("nothing was removed, because syncing the directory failed: %w", err)
+		}
+		s.synced = true
+	}
 	children := map[string][]string{}
 	for _, name := range slices.Backward(c.names) {
 		if info := c.cards[name].info; info.Incremental {

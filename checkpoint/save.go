@@ -82,7 +82,6 @@ func (s *Store) give() { s.saving <- struct{}{} }
 
 // claim makes sure that no checkpoint has the ID.
 func (s *Store) claim(id uuid.UUID) (path string, c *catalog, err error) {
-	s.see(id)
 	path = filepath.Join(s.path, fileName(id))
 	if c, err = s.catalog(); err != nil {
 		return path, nil, err
@@ -109,7 +108,7 @@ func (s *Store) saved(path string, info Info, files []Info) Info {
 // writeFile writes a file under its temporary name and gives it its own, as Save
 // promises.
 func (s *Store) writeFile(ctx context.Context, path string, write func(w io.Writer) (Info, error)) (info Info, err error) {
-	temp, info, err := s.writeTemp(path, write)
+	temp, info, err := s.writeTemp(path, tempSuffix, write)
 	if err != nil {
 		return Info{}, err
 	}
@@ -117,13 +116,10 @@ func (s *Store) writeFile(ctx context.Context, path string, write func(w io.Writ
 	return info, s.publish(temp, path, info)
 }
 
-// tempPath is the temporary name of a checkpoint's file.
-func tempPath(path string) string { return path[:len(path)-len(fileSuffix)] + tempSuffix }
-
-// writeTemp writes a file under its temporary name and makes its bytes durable.
-// After an error it is not there.
-func (s *Store) writeTemp(path string, write func(w io.Writer) (Info, error)) (_ string, info Info, err error) {
-	temp := tempPath(path)
+// writeTemp writes a file under its name with another suffix and makes its bytes
+// durable. After an error it is not there.
+func (s *Store) writeTemp(path, suffix string, write func(w io.Writer) (Info, error)) (_ string, info Info, err error) {
+	temp := path[:len(path)-len(fileSuffix)] + suffix
 	var done int64
 	failed := func(op string, err error) error {
 		return &WriteError{Path: path, Op: op, Offset: done, Err: err}
@@ -168,6 +164,7 @@ func (s *Store) writeTemp(path string, write func(w io.Writer) (Info, error)) (_
 
 // publish gives a temporary file its name, durably.
 func (s *Store) publish(temp, path string, info Info) error {
+	s.see(info.ID) // not before: what is refused must not decide which IDs come next
 	if err := s.fs.Rename(temp, path); err != nil {
 		_ = s.fs.Remove(temp)
 		return &WriteError{Path: path, Op: "renaming", Offset: info.Bytes, Err: err}
@@ -181,5 +178,6 @@ func (s *Store) publish(temp, path string, info Info) error {
 		}
 		return err
 	}
+	s.synced = true
 	return nil
 }

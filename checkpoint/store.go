@@ -73,6 +73,7 @@ type Store struct {
 	saving    chan struct{} // holds a token while nobody saves, receives, prunes or closes
 	folding   chan struct{} // the same for folding; taken before saving
 	lastSaved string        // name of what was saved last, "" if nothing was; for who has the token of saving
+	synced    bool          // the directory was synced since it was opened; for who has the token of saving
 
 	background sync.WaitGroup // folds
 	ctx        context.Context
@@ -90,6 +91,8 @@ type Store struct {
 const (
 	fileSuffix = ".cowheap"
 	tempSuffix = fileSuffix + ".tmp"
+	// A fold does not wait for who saves, who may be receiving the same checkpoint again.
+	foldSuffix = ".fold" + tempSuffix
 )
 
 // OpenStore opens the directory, makes it if it is not there, and removes what a
@@ -135,7 +138,9 @@ func openStore(path string, opts StoreOptions, fsys filesystem) (*Store, error) 
 		if id, ok := parseName(name, fileSuffix); ok {
 			s.see(id)
 		}
-		if _, ok := parseName(name, tempSuffix); ok {
+		_, saving := parseName(name, tempSuffix)
+		_, folding := parseName(name, foldSuffix)
+		if saving || folding {
 			// What cannot be removed does no harm but take room: not a reason
 			// to refuse a restore.
 			s.pruneErr = errors.Join(s.pruneErr, fsys.Remove(filepath.Join(path, name)))
@@ -189,13 +194,15 @@ func (s *Store) NewID() (uuid.UUID, error) {
 	return id, nil
 }
 
-// Close waits for a Save that runs, gives up a fold in the background, and gives
-// the directory back. It is idempotent.
+// Close waits for a Save that runs, gives up a fold, and gives the directory back: nobody
+// writes there any more. It is idempotent.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	s.cancel() // from here on no fold begins
 	s.mu.Unlock()
 	s.background.Wait()
+	<-s.folding
+	defer func() { s.folding <- struct{}{} }()
 	<-s.saving
 	defer func() { s.saving <- struct{}{} }()
 	s.mu.Lock()

@@ -195,6 +195,9 @@ func TestNameWithoutFileIsDamage(t *testing.T) {
 	if _, _, err := d.Latest(nil); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("alone: %v", err)
 	}
+	if infos, skipped, err := d.List(); len(infos) != 0 || len(skipped) != 1 || !errors.Is(skipped[0], ErrCorrupt) || err != nil {
+		t.Errorf("List: %v, %v, %v", infos, skipped, err)
+	}
 	save(t, d, 1)
 	if n, skipped, err := latestState(t, d); n != 1 || len(skipped) != 1 || err != nil {
 		t.Errorf("newest is %d, %v, %v", n, skipped, err)

@@ -284,12 +284,21 @@ func TestReleaseAndProgressFollowTheWrites(t *testing.T) {
 
 // TestReadingRunsAheadOfWriting holds the first block's write until every buffer
 // is full: without a pipeline it would wait for ever, without a bound the reader
-// would come further.
+// would come further. With two processors the one waits for the other.
 func TestReadingRunsAheadOfWriting(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
+	for processors, depth := range map[int]int64{1: 1, 2: 1, 3: pipelineDepth, 8: pipelineDepth} {
+		runtime.GOMAXPROCS(processors)
+		readAhead(t, depth)
+	}
+}
+
+func readAhead(t *testing.T, depth int64) {
+	t.Helper()
 	allFull := make(chan struct{})
 	src := &recorder{memory: random(12*regionSize, 1)}
 	src.onRead = func(end int64) {
-		if end == pipelineDepth*regionSize {
+		if end == depth*regionSize {
 			close(allFull)
 		}
 	}
@@ -301,7 +310,7 @@ func TestReadingRunsAheadOfWriting(t *testing.T) {
 		if blocks == 0 {
 			<-allFull
 		}
-		if ahead := src.readEnd.Load() - blocks*regionSize; ahead > pipelineDepth*regionSize {
+		if ahead := src.readEnd.Load() - blocks*regionSize; ahead > depth*regionSize {
 			t.Errorf("reading is %d bytes ahead", ahead)
 		}
 		blocks++

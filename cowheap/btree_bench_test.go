@@ -12,6 +12,9 @@ import (
 // where that can do the same. For Map see BenchmarkMap.
 func BenchmarkBTree(b *testing.B) {
 	for _, n := range []int{1 << 10, 1 << 20} {
+		if testing.Short() && n > 1<<10 {
+			continue // it takes long to fill
+		}
 		numbers, texts := make([]uint64, n), make([]string, n)
 		for i := range n {
 			numbers[i] = rand.Uint64()

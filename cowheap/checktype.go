@@ -221,25 +221,7 @@ func (w *rootWalk) keyType(i int) keyType {
 		return kt
 	}
 	w.addKeyParts(&kt, i, 0)
-	for _, p := range kt.parts {
-		if p.text {
-			kt.class = keyMixed
-			return kt
-		}
-	}
-	kt.parts = nil
-	switch kt.keySize {
-	case 8:
-		kt.class = keyWord8
-	case 4:
-		kt.class = keyWord4
-	case 2:
-		kt.class = keyWord2
-	case 1:
-		kt.class = keyWord1
-	default:
-		kt.class = keyBytes
-	}
+	kt.classify()
 	return kt
 }
 
@@ -258,11 +240,7 @@ func (w *rootWalk) addKeyParts(kt *keyType, i int, off uint64) {
 			w.addKeyParts(kt, t.Elem, off+j*uint64(w.types[t.Elem].Size))
 		}
 	default:
-		if n := len(kt.parts); n > 0 && !kt.parts[n-1].text {
-			kt.parts[n-1].n += uint64(t.Size) // keys have no padding
-			return
-		}
-		kt.parts = append(kt.parts, keyPart{off: off, n: uint64(t.Size)})
+		kt.addBytes(off, uint64(t.Size))
 	}
 }
 

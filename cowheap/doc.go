@@ -17,7 +17,7 @@
 //  1. Update is a gate, not a transaction. An error of its function is returned
 //     and nothing is undone; Updates run concurrently; cowheap locks none of your
 //     data. An operation that answers ErrFull has changed nothing.
-//  2. Snapshot waits for running Updates only, Rollback and Close for Updates and
+//  2. Snapshot waits for running Updates only; Rollback, Trim and Close for Updates and
 //     Views. View does not hold writers off.
 //  3. What comes from a Mem (pointers, slices, strings) is valid until the function
 //     returns, the block is freed, or its container is next changed. Keep Refs.

@@ -18,7 +18,7 @@ import (
 //
 // All methods may be called by any goroutine at any time, except from inside
 // Update or View of the same heap, where those that use the gate (Update, View,
-// Snapshot, Checkpoint, Rollback, Populate, Check, Close) answer ErrNested.
+// Snapshot, Checkpoint, Rollback, Populate, Trim, Check, Close) answer ErrNested.
 type Heap struct {
 	opts  Options
 	a     *arena.Arena

@@ -516,3 +516,44 @@ func TestStatsInsideUpdateWhilePopulateWaits(t *testing.T) {
 	}
 	audit(t, h, 100)
 }
+
+func TestResidentIsWhatIsInMemory(t *testing.T) {
+	h, err := New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	const size = 8 << 20
+	var before, after int64
+	err = h.Update(func(m *Mem) error {
+		var err error
+		if before, err = h.Resident(); err != nil {
+			return err
+		}
+		r, err := Alloc[[size]byte](m)
+		if err != nil {
+			return err
+		}
+		b := r.Ptr(m)
+		for i := range b {
+			b[i] = 1
+		}
+		after, err = h.Resident()
+		return err
+	})
+	if errors.Is(err, errors.ErrUnsupported) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if after-before < size || after > h.Stats().Used {
+		t.Errorf("%d, then %d resident; %d used", before, after, h.Stats().Used)
+	}
+	if err := h.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.Resident(); !errors.Is(err, ErrClosed) {
+		t.Errorf("%v after Close", err)
+	}
+}

@@ -37,6 +37,11 @@ func (kt *keyType) describeKey(t reflect.Type) {
 		return
 	}
 	kt.addParts(t, 0)
+	kt.classify()
+}
+
+// classify finds the class of a key that is no text by itself, from its parts and its size.
+func (kt *keyType) classify() {
 	for _, p := range kt.parts {
 		if p.text {
 			kt.class = keyMixed
@@ -59,7 +64,8 @@ func (kt *keyType) describeKey(t reflect.Type) {
 }
 
 // addParts appends the parts of a key of type t at offset off. Bytes next to
-// each other are one part.
+// each other are one part. (A tool that has no Go types goes through a layout by
+// rootWalk.addKeyParts, to the same parts.)
 func (kt *keyType) addParts(t reflect.Type, off uint64) {
 	switch {
 	case t.Kind() == reflect.String:
@@ -74,10 +80,15 @@ func (kt *keyType) addParts(t reflect.Type, off uint64) {
 			kt.addParts(t.Elem(), off+uint64(i)*uint64(t.Elem().Size()))
 		}
 	case t.Size() > 0:
-		if n := len(kt.parts); n > 0 && !kt.parts[n-1].text {
-			kt.parts[n-1].n += uint64(t.Size()) // keys have no padding
-			return
-		}
-		kt.parts = append(kt.parts, keyPart{off: off, n: uint64(t.Size())})
+		kt.addBytes(off, uint64(t.Size()))
 	}
+}
+
+// addBytes appends n bytes without text at offset off.
+func (kt *keyType) addBytes(off, n uint64) {
+	if last := len(kt.parts) - 1; last >= 0 && !kt.parts[last].text {
+		kt.parts[last].n += n // keys have no padding
+		return
+	}
+	kt.parts = append(kt.parts, keyPart{off: off, n: n})
 }

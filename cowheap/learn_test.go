@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/cowheap/cowheap/restore"
@@ -40,7 +41,7 @@ func TestLearnedSetsOfAHeap(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	orphan := filepath.Join(dir, "0123.touched")
+	orphan := filepath.Join(dir, strings.Repeat("01", 16)+".touched")
 	if err := os.WriteFile(orphan, []byte("no set"), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -43,6 +43,9 @@ func benchmarkInUpdate(b *testing.B, fn func(m *Mem)) {
 // BenchmarkMap sets Map beside a Go map with the same keys, in random order.
 func BenchmarkMap(b *testing.B) {
 	for _, n := range []int{1 << 10, 1 << 20} {
+		if testing.Short() && n > 1<<10 {
+			continue // it takes long to fill
+		}
 		numbers, texts := make([]uint64, n), make([]string, n)
 		for i := range n {
 			numbers[i] = rand.Uint64()

@@ -156,7 +156,9 @@ func (s *search) next() bool {
 // An operation's time is that of the cache misses in here, and a processor has as many of
 // them under way at a time as there are operations among the few hundred
 // instructions that it looks ahead. So the steps of a search are written out in each of
-// these functions, and each hashes for itself.
+// these functions, and each hashes for itself. (One generic function for numbers and short
+// text, with the hash handed in, took 3 to 8 % longer where there are no cache misses:
+// go test -run xx -bench 'BenchmarkMap/.*/1024$/(get|set)/heap' ./cowheap.)
 
 // find finds the key at k.
 func (h *mapHeader) find(m *Mem, mt *mapType, k unsafe.Pointer) (slot unsafe.Pointer, group *ctrlWord, hash uint64) {

@@ -3,7 +3,7 @@ package cowheap
 import "github.com/cowheap/cowheap/arena"
 
 // Stats are the figures of one heap. The arena's are described there: bytes
-// used, reserved and resident, open snapshots, preserved pages, faults and
+// used and reserved, open snapshots, preserved pages, faults and
 // neighbours, the last and the worst pause and, apart from them, the time waited
 // for Updates that were running, and how far a lazy restore has come.
 type Stats struct {
@@ -19,7 +19,7 @@ type Stats struct {
 }
 
 // Stats may be called at any time, also inside Update; after Close it is zero.
-// It asks the kernel what is in memory: about a millisecond a GiB.
+// It takes about a microsecond, whatever the size.
 func (h *Heap) Stats() Stats {
 	s := Stats{Stats: h.a.Stats()}
 	if h.lazy != nil {
@@ -27,4 +27,12 @@ func (h *Heap) Stats() Stats {
 		s.Learned, s.LearnErr = h.lazy.Learned(), h.lazy.LearnErr()
 	}
 	return s
+}
+
+// Resident is how many bytes of the heap are in memory: without what is preserved for snapshots, and without
+// what a lazy restore has not brought in yet. It asks the kernel page by page, about a millisecond a GiB. The errors:
+// ErrClosed, and an errors.ErrUnsupported where it cannot be told. It may be called at any time, also inside Update.
+func (h *Heap) Resident() (bytes int64, err error) {
+	bytes, err = h.a.Resident()
+	return bytes, translate(err)
 }

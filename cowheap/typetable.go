@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 )
 
-// typeTable finds what is known of a Go type in about two nanoseconds, by the
+// typeTable finds what is known of a Go type in a few loads, by the
 // type's word (see typeWord). Container methods ask it on every call, which is
 // why it is no sync.Map. It only grows: types are never unloaded.
 type typeTable[I any] struct {

@@ -29,6 +29,13 @@ func differing(a, b []byte) iter.Seq2[int64, int64] {
 // and growth in between, and answers the image and what the arena was.
 func chained(t testing.TB, compression checkpoint.Compression) (*checkpoint.Image, []byte) {
 	t.Helper()
+	_, im, state := storedChain(t, compression)
+	return im, state
+}
+
+// storedChain is chained, with the store.
+func storedChain(t testing.TB, compression checkpoint.Compression) (*checkpoint.Store, *checkpoint.Image, []byte) {
+	t.Helper()
 	d, err := checkpoint.OpenStore(t.TempDir(), checkpoint.StoreOptions{NoFold: true, Compression: compression})
 	if err != nil {
 		t.Fatal(err)
@@ -66,7 +73,7 @@ func chained(t testing.TB, compression checkpoint.Compression) (*checkpoint.Imag
 	if err != nil || im.Info().Chain != 3 {
 		t.Fatal(im.Info().Chain, err)
 	}
-	return im, state
+	return d, im, state
 }
 
 func TestChainIsRestoredEagerly(t *testing.T) {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 
@@ -212,51 +211,4 @@ func FuzzDecodeTouched(f *testing.F) {
 			t.Error("decoded what encodes to something else")
 		}
 	})
-}
-
-func TestTouchedSetsFollowTheirCheckpoints(t *testing.T) {
-	dir := t.TempDir()
-	at := func(name string) string { return filepath.Join(dir, name) }
-	write := func(names ...string) {
-		t.Helper()
-		for _, name := range names {
-			if err := os.WriteFile(at(name), []byte(name), 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	check := func(want ...string) {
-		t.Helper()
-		if err := TidyTouched(dir); err != nil {
-			t.Error(err)
-		}
-		if got, err := endingWith(dir, touchedEnding); err != nil || !slices.Equal(got, want) {
-			t.Errorf("%v, %v; want %v", got, err, want)
-		}
-	}
-	write("2.cowheap", "3.cowheap", "1.touched", "2.touched", "notes.txt")
-	check("2.touched") // the checkpoint of 1 is gone, and there is a newer set
-	write("4.cowheap")
-	if err := os.Remove(at("2.cowheap")); err != nil {
-		t.Fatal(err)
-	}
-	check("4.touched") // it was the only one
-	if b, err := os.ReadFile(at("4.touched")); err != nil || string(b) != "2.touched" {
-		t.Errorf("%q, %v", b, err)
-	}
-
-	// The newest set that is not of a later checkpoint is taken.
-	for _, name := range []string{"1.touched", "3.touched", "9.touched"} {
-		if err := os.WriteFile(at(name), encodeTouched([]uint32{uint32(name[0] - '0')}), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for name, want := range map[string]uint32{"2.cowheap": 1, "3.cowheap": 3, "9.cowheap": 9} {
-		if got, err := readTouched(at(name)); err != nil || len(got) != 1 || got[0] != want {
-			t.Errorf("%s: %v, %v; want %d", name, got, err, want)
-		}
-	}
-	if got, err := readTouched(at("0.cowheap")); got != nil || err != nil {
-		t.Errorf("before the first: %v, %v", got, err)
-	}
 }

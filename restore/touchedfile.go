@@ -11,12 +11,13 @@ import (
 	"strings"
 )
 
-// Names. A touched set stands beside its checkpoint, under the same name with another ending; that names of
-// checkpoints sort by their age is all that is used of them here.
+// Names. A touched set stands beside its checkpoint, under the same name with another ending. Names that a
+// checkpoint.Store gives have nameDigits digits before that, and sort by age; what has another name is left alone.
 const (
 	checkpointEnding = ".cowheap"
 	touchedEnding    = ".touched"
 	touchedTemp      = touchedEnding + ".tmp"
+	nameDigits       = 32
 )
 
 // touchedPath is where the set of the checkpoint at path stands.
@@ -27,6 +28,9 @@ func touchedPath(path string) string {
 // readTouched finds the set that was learned of the checkpoint at path, or of the newest before it that has
 // one. No set is no error; ErrTouched, or what the system says of a file that cannot be read.
 func readTouched(path string) ([]uint32, error) {
+	if pages, err := readTouchedFile(touchedPath(path)); !errors.Is(err, fs.ErrNotExist) {
+		return pages, err
+	}
 	names, err := endingWith(filepath.Dir(path), touchedEnding)
 	if err != nil {
 		return nil, fmt.Errorf("looking for sets of touched pages: %w", err)
@@ -86,11 +90,15 @@ func writeTouched(path string, pages []uint32) (err error) {
 	return os.Rename(temp, final)
 }
 
-// TidyTouched removes the touched sets of checkpoints that are not in dir any more. The newest set outlives
-// its checkpoint: it goes on under the name of the newest checkpoint.
+// TidyTouched removes the touched sets of checkpoints that are not in dir any more, and what a crash left of
+// them. The newest set outlives its checkpoint: it goes on under the name of the newest checkpoint.
 func TidyTouched(dir string) error {
 	sets, err := endingWith(dir, touchedEnding)
-	if err != nil || len(sets) == 0 {
+	if err != nil {
+		return err
+	}
+	leftovers, err := endingWith(dir, touchedTemp)
+	if err != nil || len(sets)+len(leftovers) == 0 {
 		return err
 	}
 	checkpoints, err := endingWith(dir, checkpointEnding)
@@ -98,8 +106,17 @@ func TidyTouched(dir string) error {
 		return err
 	}
 	var errs []error
+	there := func(name string) bool { return slices.Contains(checkpoints, name[:nameDigits]+checkpointEnding) }
+	for _, name := range leftovers {
+		if there(name) {
+			continue // it may be being written
+		}
+		if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
 	for i, name := range sets {
-		if slices.Contains(checkpoints, strings.TrimSuffix(name, touchedEnding)+checkpointEnding) {
+		if there(name) {
 			continue
 		}
 		path := filepath.Join(dir, name)
@@ -115,11 +132,12 @@ func TidyTouched(dir string) error {
 	return errors.Join(errs...)
 }
 
-// endingWith is the names in dir that end so, ascending.
+// endingWith is the names in dir that a store could have given and that end so, ascending.
 func endingWith(dir, ending string) (names []string, err error) {
 	entries, err := os.ReadDir(dir)
 	for _, e := range entries {
-		if strings.HasSuffix(e.Name(), ending) {
+		digits, ok := strings.CutSuffix(e.Name(), ending)
+		if ok && len(digits) == nameDigits && strings.Trim(digits, "0123456789abcdef") == "" {
 			names = append(names, e.Name())
 		}
 	}

@@ -58,7 +58,7 @@ func runDiff(args []string, stdout, stderr io.Writer) (err error) {
 			return err
 		}
 		paths[i] = all[0]
-		if images[i], err = checkpoint.OpenImage(all[0]); err != nil {
+		if images[i], err = openImage(all[0]); err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, images[i].Close()) }()
@@ -70,13 +70,8 @@ func runDiff(args []string, stdout, stderr io.Writer) (err error) {
 	if err := d.roots(images[0], images[1]); err != nil {
 		return err
 	}
-	if *asJSON {
-		err = writeJSON(stdout, d)
-	} else {
-		err = d.writeText(stdout)
-	}
-	if err != nil {
-		return fmt.Errorf("printing: %w", err)
+	if err := printOutput(stdout, d, *asJSON); err != nil {
+		return err
 	}
 	if d.Pages > 0 || len(d.Roots) > 0 {
 		return &exitError{exitDiffers, fmt.Errorf("%d pages and %d roots differ", d.Pages, len(d.Roots))}
@@ -135,7 +130,7 @@ func readRegion(im *checkpoint.Image, region int, p []byte) error {
 
 func (d *difference) writeText(w io.Writer) error {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "a  %s, arena %s\nb  %s, arena %s\n", d.A, formatBytes(d.SizeA), d.B, formatBytes(d.SizeB))
+	fmt.Fprintf(&b, "a  %s, arena %s\nb  %s, arena %s\n", printable(d.A), formatBytes(d.SizeA), printable(d.B), formatBytes(d.SizeB))
 	fmt.Fprintf(&b, "%d pages differ, %d bytes in them\n", d.Pages, d.Bytes)
 	const most = 20
 	for i, r := range d.Runs {
@@ -148,7 +143,7 @@ func (d *difference) writeText(w io.Writer) error {
 	for _, r := range d.Roots {
 		fmt.Fprintf(&b, "root %q: %s\n", r.Name, r.Reason)
 		for _, f := range r.Fields {
-			fmt.Fprintf(&b, "  %s: %s -> %s\n", f.Path, f.A, f.B)
+			fmt.Fprintf(&b, "  %s: %s -> %s\n", printable(f.Path), f.A, f.B)
 		}
 	}
 	_, err := w.Write(b.Bytes())

@@ -64,7 +64,7 @@ func (d *difference) roots(a, b *checkpoint.Image) error {
 			return fmt.Errorf("root %q of b: %w", r.Name, err)
 		}
 		if !bytes.Equal(p, q) {
-			c := fieldComparer{layout: r.Layout}
+			c := fieldComparer{layout: r.Layout, left: 4*len(p) + 100_000}
 			c.compare(0, "", p, q, 0)
 			add(r.Name, "the values differ", c.fields)
 		}
@@ -96,10 +96,11 @@ func readValue(im *checkpoint.Image, off uint64, size int64) ([]byte, error) {
 type fieldComparer struct {
 	layout checkpoint.Layout
 	fields []fieldDiff
+	left   int // parts that may still be looked at: a layout may hold itself, often
 }
 
 func (c *fieldComparer) compare(typ int, path string, p, q []byte, depth int) {
-	if len(c.fields) == maxFields || bytes.Equal(p, q) || typ < 0 || typ >= len(c.layout) || depth > 32 {
+	if c.left--; c.left < 0 || len(c.fields) == maxFields || bytes.Equal(p, q) || typ < 0 || typ >= len(c.layout) || depth > 32 {
 		return
 	}
 	t := &c.layout[typ]
@@ -114,7 +115,7 @@ func (c *fieldComparer) compare(typ int, path string, p, q []byte, depth int) {
 		}
 	case t.Kind == "array" && t.Elem >= 0 && t.Elem < len(c.layout) && c.layout[t.Elem].Size > 0:
 		each := c.layout[t.Elem].Size
-		for i := int64(0); i < t.Len && i*each < int64(len(p)); i++ {
+		for i := int64(0); i < t.Len && i*each < int64(len(p)) && c.left > 0; i++ {
 			c.part(t.Elem, fmt.Sprintf("%s[%d]", path, i), i*each, p, q, depth)
 		}
 	default:

@@ -1,8 +1,8 @@
 package main
 
 import (
+	"context"
 	"errors"
-	"fmt"
 	"io"
 	"time"
 
@@ -88,27 +88,20 @@ func runInspect(args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	paths, err := checkpointsAt(got[0])
-	if err != nil {
-		return err
-	}
 	r := inspection{Schema: 1}
 	var errs []error
-	for _, path := range paths {
+	r.Checkpoints, errs, err = eachCheckpoint(context.Background(), got[0], func(path string) (checkpointReport, error) {
 		c, err := inspectFile(path)
 		if err != nil {
 			c.Error = err.Error()
-			errs = append(errs, err)
 		}
-		r.Checkpoints = append(r.Checkpoints, c)
-	}
-	if *asJSON {
-		err = writeJSON(stdout, r)
-	} else {
-		err = r.writeText(stdout)
-	}
+		return c, err
+	})
 	if err != nil {
-		return fmt.Errorf("printing: %w", err)
+		return err
+	}
+	if err := printOutput(stdout, &r, *asJSON); err != nil {
+		return err
 	}
 	return errors.Join(errs...)
 }
@@ -116,7 +109,7 @@ func runInspect(args []string, stdout, stderr io.Writer) error {
 // inspectFile describes the checkpoint at path; what it answers with an error has the path.
 func inspectFile(path string) (c checkpointReport, err error) {
 	c = checkpointReport{Path: path, Roots: []rootReport{}, Regions: []int{}}
-	im, err := checkpoint.OpenImage(path)
+	im, err := openImage(path)
 	if err != nil {
 		return c, err
 	}

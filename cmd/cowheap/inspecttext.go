@@ -23,9 +23,9 @@ func (r *inspection) writeText(w io.Writer) error {
 }
 
 func (c *checkpointReport) writeText(w io.Writer) {
-	fmt.Fprintln(w, c.Path)
+	fmt.Fprintln(w, printable(c.Path))
 	if c.Error != "" {
-		writeWrapped(w, 2, "damaged or unreadable: ", c.Error)
+		writeWrapped(w, 2, "damaged or unreadable: ", printableLines(c.Error))
 		return
 	}
 	line := func(name, format string, args ...any) {
@@ -50,9 +50,9 @@ func (c *checkpointReport) writeText(w io.Writer) {
 		fmt.Fprintf(w, "    %q at %#x: %s, %d bytes\n", r.Name, r.Offset, r.Type, r.Size)
 		for i, t := range r.layout {
 			for _, f := range t.Fields {
-				name := f.Name
+				name := printable(f.Name)
 				if i > 0 { // of a type that the root refers to
-					name = t.Name + "." + name
+					name = printable(t.Name) + "." + name
 				}
 				fmt.Fprintf(w, "      %6d  %s %s\n", f.Offset, name, typeText(r.layout, f.Type))
 			}
@@ -113,17 +113,18 @@ func typeNested(l checkpoint.Layout, i, depth int) string {
 	}
 	t := &l[i]
 	elem := func() string { return typeNested(l, t.Elem, depth-1) }
+	kind := printable(t.Kind)
 	switch t.Kind {
 	case "struct":
-		return t.Name
+		return printable(t.Name)
 	case "array":
 		return fmt.Sprintf("[%d]%s", t.Len, elem())
 	}
 	switch {
 	case t.Key >= 0:
-		return t.Kind + "[" + typeNested(l, t.Key, depth-1) + ", " + elem() + "]"
+		return kind + "[" + typeNested(l, t.Key, depth-1) + ", " + elem() + "]"
 	case t.Elem >= 0:
-		return t.Kind + "[" + elem() + "]"
+		return kind + "[" + elem() + "]"
 	}
-	return t.Kind
+	return kind
 }

@@ -86,7 +86,7 @@ func status(name string, err error, stderr io.Writer) int {
 	if err == errUsage { // said already
 		return exitUsage
 	}
-	fmt.Fprintf(stderr, "cowheap %s: %v\n", name, err)
+	fmt.Fprintf(stderr, "cowheap %s: %s\n", name, printableLines(err.Error()))
 	if e, ok := errors.AsType[*exitError](err); ok {
 		return e.status
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -46,12 +45,8 @@ func runProbe(args []string, stdout, stderr io.Writer) error {
 		fmt.Fprintf(stderr, "%v\n", err)
 		return errUsage
 	}
-	printed := r.writeText
-	if *asJSON {
-		printed = r.writeJSON
-	}
-	if err := printed(stdout); err != nil {
-		return fmt.Errorf("printing: %w", err)
+	if err := printOutput(stdout, r, *asJSON); err != nil {
+		return err
 	}
 	if wanted != nil && wanted.Status != answerYes {
 		return &exitError{exitNoGuard, fmt.Errorf("guard %s: %s", wanted.Name, wanted.Reason)}
@@ -72,13 +67,4 @@ func (r *report) guard(name string) (*guardReport, error) {
 		names = append(names, r.Guards[i].Name)
 	}
 	return nil, errors.New("no guard " + name + ": there are " + strings.Join(names, ", "))
-}
-
-func (r *report) writeJSON(w io.Writer) error { return writeJSON(w, r) }
-
-func writeJSON(w io.Writer, v any) error {
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", "  ")
-	enc.SetEscapeHTML(false)
-	return enc.Encode(v)
 }

@@ -65,7 +65,7 @@ func TestFailingOutputIsAFailure(t *testing.T) {
 func TestJSONKeysAreStable(t *testing.T) {
 	r := dockerReport()
 	var b bytes.Buffer
-	if err := r.writeJSON(&b); err != nil {
+	if err := writeJSON(&b, r); err != nil {
 		t.Fatal(err)
 	}
 	var top map[string]any

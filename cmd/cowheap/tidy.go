@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"os"
@@ -53,13 +54,16 @@ func runFold(args []string, stdout, stderr io.Writer) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	im, err := checkpoint.OpenImage(got[0])
+	im, err := openImage(got[0])
 	if err != nil {
 		return err
 	}
 	id := im.Info().ID
 	if err := im.Close(); err != nil {
 		return err
+	}
+	if name := hex.EncodeToString(id[:]) + ".cowheap"; filepath.Base(got[0]) != name {
+		return fmt.Errorf("%s is checkpoint %s and not called so: give it the name %s, in a directory where no other has it", got[0], id, name)
 	}
 	s, err := openStore(filepath.Dir(got[0]))
 	if err != nil {

@@ -43,40 +43,30 @@ func runVerify(args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	paths, err := checkpointsAt(got[0])
-	if err != nil {
-		return err
-	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	r := verification{Schema: 1}
 	var errs []error
-	for _, path := range paths {
-		f, err := verifyFile(ctx, path, newBar(stderr, path))
+	r.Checkpoints, errs, err = eachCheckpoint(ctx, got[0], func(path string) (fileResult, error) {
+		f, err := verifyFile(ctx, path, newBar(stderr, printable(path)))
 		if err != nil {
 			f.Error, f.Damaged = err.Error(), errors.Is(err, checkpoint.ErrCorrupt)
-			errs = append(errs, err)
 		}
 		f.OK = err == nil
-		r.Checkpoints = append(r.Checkpoints, f)
-		if ctx.Err() != nil {
-			break
-		}
-	}
-	if *asJSON {
-		err = writeJSON(stdout, r)
-	} else {
-		err = r.writeText(stdout)
-	}
+		return f, err
+	})
 	if err != nil {
-		return fmt.Errorf("printing: %w", err)
+		return err
+	}
+	if err := printOutput(stdout, &r, *asJSON); err != nil {
+		return err
 	}
 	return errors.Join(errs...)
 }
 
 func verifyFile(ctx context.Context, path string, b *bar) (f fileResult, err error) {
 	f.Path = path
-	im, err := checkpoint.OpenImage(path)
+	im, err := openImage(path)
 	if err != nil {
 		return f, err
 	}
@@ -98,7 +88,7 @@ func (r *verification) writeText(w io.Writer) error {
 		case !f.OK:
 			says = "CANNOT BE READ"
 		}
-		if _, err := fmt.Fprintf(w, "%s: %s\n", f.Path, says); err != nil {
+		if _, err := fmt.Fprintf(w, "%s: %s\n", printable(f.Path), says); err != nil {
 			return err
 		}
 	}

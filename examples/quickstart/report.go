@@ -48,8 +48,12 @@ func (p *printer) indexed(b *build) error {
 	}
 	p.figure("indexed", mib(end.bytes), "in %s, %s: %s, %s, %s different", span(end.at.Sub(b.start)), start.rate(end),
 		plural(end.files, "file"), plural(b.words.Load(), "word"), count(words))
+	resident := "how much is in memory cannot be told here"
+	if n, err := b.index.heap.Resident(); err == nil {
+		resident = mib(n) + " in memory"
+	}
 	stats := b.index.heap.Stats()
-	p.figure("heap", mib(stats.Used), "%s objects; %s in memory", count(stats.Objects), mib(stats.Resident))
+	p.figure("heap", mib(stats.Used), "%s objects; %s", count(stats.Objects), resident)
 	if n := b.binary + b.large + len(b.unread); n > 0 {
 		p.figure("left out", count(n), "of the files: %s", b.leftOut())
 	}

@@ -62,7 +62,14 @@ func TestGoroutinesThatLiveTogetherDiffer(t *testing.T) {
 }
 
 func BenchmarkCurrent(b *testing.B) {
-	for b.Loop() {
-		Current()
-	}
+	b.Run("here", func(b *testing.B) {
+		for b.Loop() {
+			Current()
+		}
+	})
+	b.Run("stack", func(b *testing.B) { // where there is no assembly
+		for b.Loop() {
+			fromStack()
+		}
+	})
 }

@@ -178,3 +178,23 @@ func (r *Range) learnLift(ticks, pages uint64) {
 func (r *Range) learnCopy(ticks uint64) {
 	put64(&r.copyTicks, median(load64(&r.copyTicks), ticks))
 }
+
+// charge adds what a write fault took to what writers have spent in the resolver. A thread that was
+// not running for a while in the middle of one, because others wanted its processor, has not spent that
+// time there, and it is hundreds of times what a fault takes: so there is a limit, which no fault
+// reaches that was left alone.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func (r *Range) charge(ticks uint64) {
+	if lift := load64(&r.liftTicks); lift != 0 {
+		ticks = min(ticks, chargedLifts*lift+chargedCopies*load64(&r.copyTicks))
+	}
+	add64(&r.spent, ticks)
+}
+
+const (
+	chargedLifts  = 16
+	chargedCopies = 2 * blockPages
+)

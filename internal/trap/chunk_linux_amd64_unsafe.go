@@ -73,7 +73,7 @@ func chunkFault(entry, info, ctx uint64) uint64 {
 	if n := tableAt(load64(&r.newest)); n != t && n != nil && n.seq > t.seq {
 		r.tear(n, page, load64(word64(ctx+ctxRIP)))
 	}
-	add64(&r.spent, ticks()-began)
+	r.charge(ticks() - began)
 	return answer
 }
 

@@ -279,7 +279,7 @@ func writeFault(entry, info, ctx uint64) uint64 {
 	e := entryAt(entry)
 	r := rangeAt(load64(&e.ctl))
 	r.firstWrite((load64(word64(info+infoAddr))-load64(&e.start))>>pageShift, load64(word64(ctx+ctxRIP)))
-	add64(&r.spent, ticks()-began)
+	r.charge(ticks() - began)
 	return faultRetry
 }
 

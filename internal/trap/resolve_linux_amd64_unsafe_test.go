@@ -215,39 +215,21 @@ func TestWhatCannotBeMadeIsAnError(t *testing.T) {
 // it read, also when another thread has preserved the page in the one that was put on
 // top meanwhile, lifted, and written.
 func TestLateResolverSavesNothingThatTheTableAboveHas(t *testing.T) {
-	g := newRig(t, 1, 64)
-	g.force(1)
-	*g.word(3, 0), *g.word(4, 0) = 7, 7
-	late := g.snapshot()
-	top := g.onTop(late)
+	g, late, top := newLate(t)
 	*g.word(3, 0) = 8 // preserved in top
 	for _, page := range []uint64{3, 4} {
 		if !g.h.r.preserve(late, page) {
 			t.Fatal("no slot")
 		}
 	}
-	if s, ok := late.Slot(3); ok {
-		t.Errorf("page 3 as of the snapshot: %d, want 7", *(*uint64)(unsafe.Pointer(&g.h.SlotBytes(s)[0])))
-	}
-	if _, ok := late.Slot(4); !ok {
-		t.Error("page 4, which nobody has lifted, was not preserved")
-	}
-	if s := g.h.Stats(); s.Used != 2 || s.Lost != 1 {
-		t.Errorf("%+v: want 2 slots used, a copy dropped", s)
-	}
-	g.takeOff(top, late)
-	g.drop(late)
+	g.wantOnlyPageFour(late, late, top)
 }
 
 // Nor does one that has found the Table on top save there what a late one has
 // preserved in the Table below, lifted, and written: a reader that had
 // looked below before that would find it.
 func TestSavesNothingThatALateResolverPutsBelow(t *testing.T) {
-	g := newRig(t, 1, 64)
-	g.force(1)
-	*g.word(3, 0), *g.word(4, 0) = 7, 7
-	late := g.snapshot()
-	top := g.onTop(late)
+	g, late, top := newLate(t)
 	// It has looked below, and taken a slot, and is descheduled.
 	three, four := g.h.r.take(), g.h.r.take()
 	g.h.Publish(late) // what the late one has read
@@ -255,14 +237,32 @@ func TestSavesNothingThatALateResolverPutsBelow(t *testing.T) {
 	g.h.Publish(top)
 	g.h.r.save(top, 3, three)
 	g.h.r.save(top, 4, four)
-	if s, ok := top.Slot(3); ok {
-		t.Errorf("page 3, which is below, was saved on top as %d", *(*uint64)(unsafe.Pointer(&g.h.SlotBytes(s)[0])))
+	g.wantOnlyPageFour(top, late, top)
+}
+
+// newLate is a rig of two Tables, one on top of what a late resolver has read. Pages 3
+// and 4 are 7, and nobody has preserved them.
+func newLate(t *testing.T) (g *rig, late, top *Table) {
+	t.Helper()
+	g = newRig(t, 1, 64)
+	g.force(1)
+	*g.word(3, 0), *g.word(4, 0) = 7, 7
+	late = g.snapshot()
+	return g, late, g.onTop(late)
+}
+
+// wantOnlyPageFour fails unless a resolver that came second has saved in a Table nothing of
+// page 3, which the other Table has, and page 4, which nobody else has. It ends newLate.
+func (g *rig) wantOnlyPageFour(in, late, top *Table) {
+	g.t.Helper()
+	if s, ok := in.Slot(3); ok {
+		g.t.Errorf("page 3, which the other table has as 7, was saved as %d", *(*uint64)(unsafe.Pointer(&g.h.SlotBytes(s)[0])))
 	}
-	if _, ok := top.Slot(4); !ok {
-		t.Error("page 4, which nobody has lifted, was not preserved")
+	if _, ok := in.Slot(4); !ok {
+		g.t.Error("page 4, which nobody has lifted, was not preserved")
 	}
 	if s := g.h.Stats(); s.Used != 2 || s.Lost != 1 {
-		t.Errorf("%+v: want 2 slots used, a copy dropped", s)
+		g.t.Errorf("%+v: want 2 slots used, a copy dropped", s)
 	}
 	g.takeOff(top, late)
 	g.drop(late)
@@ -307,4 +307,27 @@ func TestMergedSlotStaysUntilReadersHaveLeft(t *testing.T) {
 		t.Fatal(err)
 	}
 	g.drop(older)
+}
+
+// A thread that lost its processor in the middle of a fault has not spent that time in the resolver.
+func TestFaultIsChargedForNoMoreThanAFaultTakes(t *testing.T) {
+	r := new(Range)
+	r.charge(1_000_000)
+	if r.spent != 1_000_000 {
+		t.Errorf("%d before anything was learned", r.spent)
+	}
+	r.spent = 0
+	for range 200 {
+		r.learnLift(5000, 1)
+		r.learnCopy(500)
+	}
+	r.charge(7000)
+	if r.spent != 7000 {
+		t.Errorf("a fault of 7000 is charged as %d", r.spent)
+	}
+	r.spent = 0
+	r.charge(60_000_000)
+	if r.spent < 512*500 || r.spent > 1_000_000 {
+		t.Errorf("a fault of 60,000,000 is charged as %d", r.spent)
+	}
 }

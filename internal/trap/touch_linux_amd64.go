@@ -27,7 +27,7 @@ func (h *Handle) Touch(page uint64) {
 	if chunk != 0 {
 		_ = h.Prepare(page, 1, false) // an error shows as a fault
 	}
-	add64(&r.spent, ticks()-began)
+	r.charge(ticks() - began)
 }
 
 // awaits: the newest snapshot has the page, and is not being taken. (Who writes while one

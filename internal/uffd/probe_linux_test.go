@@ -62,6 +62,9 @@ func TestProbesLeaveNothingBehind(t *testing.T) {
 	if len(runs) != len(Probes()) {
 		t.Fatalf("%d of %d probes are tried here", len(runs), len(Probes()))
 	}
+	for _, run := range runs {
+		_ = run() // the first file that can be polled has the runtime open two for its poller
+	}
 	before := count()
 	for _, run := range runs {
 		_ = run()
