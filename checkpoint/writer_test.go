@@ -180,7 +180,7 @@ func encodeHoles(t testing.TB, src holes) []byte {
 	for _, page := range slices.Sorted(maps.Keys(src.pages)) {
 		region := page / 512
 		if entries[region] == 0 {
-			f := filled{task: task{region: region, pages: block.FirstPages(pagesIn(region, src.size))}, buf: &buf}
+			f := filled{task: task{[]changedRegion{{region, block.FirstPages(pagesIn(region, src.size))}}}, buf: &buf}
 			f.fill(src, &info)
 			entries[region] = uint64(len(b))
 			b = append(b, buf[:f.size]...)
