@@ -7,18 +7,23 @@ import (
 	"io"
 	"math"
 	"os"
+	"sync/atomic"
 
 	"github.com/cowheap/cowheap/internal/block"
 )
 
 // link is one file of a chain: a full checkpoint, or an incremental one.
 type link struct {
+	number uint64 // no other link has, in this process
 	r      io.ReaderAt
 	file   *os.File // nil if r is not one
 	header *fileHeader
 	index  []uint64 // an entry a region, as in the file
 	sizes  []uint16 // of each region's block in units of 4096 bytes, 0 if there is none; of a sparse one for each of its regions
 }
+
+// links counts the links that were opened.
+var links atomic.Uint64
 
 // openLink opens a file, but not its parent.
 func openLink(path string, maxSize int64) (*link, error) {
@@ -65,6 +70,7 @@ func newLink(r io.ReaderAt, length int64, path string, maxSize int64) (*link, er
 		return nil, &LimitError{Path: path, What: "number of 2 MiB regions on this processor", Got: regions, Limit: math.MaxInt / 16}
 	}
 	l := &link{
+		number: links.Add(1),
 		r:      r,
 		header: h,
 		index:  make([]uint64, regions),

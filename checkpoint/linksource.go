@@ -11,8 +11,15 @@ type source struct {
 	stored block.Header // as it stands in the file: head, or that of a sparse block
 	before int          // stored pages of a sparse block before the region's
 	pages  block.Pages
-	piece  int    // what stands in pieces: that of this number, -1 for none
-	pieces []byte // room for one, when it is needed
+	kept   *keptPiece
+}
+
+// keptPiece is a piece of a file that was expanded for some of its pages: of a
+// sparse block the regions that come next most likely want others.
+type keptPiece struct {
+	link  uint64 // number of the link that it is of, 0: there is none
+	at    int64  // where it starts in the file
+	pages []byte // room for one, when it is needed
 }
 
 // read reads n stored pages of the region from the rank-th on into dst. They are
@@ -24,8 +31,7 @@ func (s *source) read(dst []byte, rank, n int) error {
 		return s.link.readAt(dst[:n*block.PageSize], off+block.HeaderSize+int64(rank)*block.PageSize, "pages")
 	}
 	for n > 0 {
-		i := rank / block.PiecePages
-		p := s.stored.Piece(i)
+		p := s.stored.Piece(rank / block.PiecePages)
 		skip := rank - p.Rank
 		k := min(n, p.Count-skip)
 		at := off + int64(p.Offset)
@@ -36,16 +42,8 @@ func (s *source) read(dst []byte, rank, n int) error {
 		case k == p.Count:
 			err = s.expand(p, at, dst[:k*block.PageSize])
 		default:
-			if s.piece != i {
-				if s.pieces == nil {
-					s.pieces = make([]byte, block.PieceSize)
-				}
-				s.piece = -1
-				err = s.expand(p, at, s.pieces[:p.Count*block.PageSize])
-			}
-			if err == nil {
-				s.piece = i
-				copy(dst, s.pieces[skip*block.PageSize:][:k*block.PageSize])
+			if err = s.keep(p, at); err == nil {
+				copy(dst, s.kept.pages[skip*block.PageSize:][:k*block.PageSize])
 			}
 		}
 		if err != nil {
@@ -55,6 +53,22 @@ func (s *source) read(dst []byte, rank, n int) error {
 		rank += k
 		n -= k
 	}
+	return nil
+}
+
+// keep makes sure that the kept piece is the one at offset at.
+func (s *source) keep(p block.Piece, at int64) error {
+	if s.kept.link == s.link.number && s.kept.at == at {
+		return nil
+	}
+	if s.kept.pages == nil {
+		s.kept.pages = make([]byte, block.PieceSize)
+	}
+	s.kept.link = 0
+	if err := s.expand(p, at, s.kept.pages[:p.Count*block.PageSize]); err != nil {
+		return err
+	}
+	s.kept.link, s.kept.at = s.link.number, at
 	return nil
 }
 

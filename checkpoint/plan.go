@@ -14,16 +14,13 @@ type plan struct {
 	from    [block.RegionPages]uint16 // 1 + index into sources; 0: the page is zero
 	heads   []*[block.HeaderSize]byte // room for the headers of sources, kept
 	lists   []*[block.HeaderSize]byte // for those of sparse blocks, nil until there is one
-	pieces  [][]byte                  // and for their pieces
+	kept    []*keptPiece              // one for each link, kept for the next plan
 }
 
 var planPool = sync.Pool{New: func() any { return new(plan) }}
 
 func (p *plan) free() {
-	for i := range p.sources {
-		p.pieces[i] = p.sources[i].pieces
-		p.sources[i] = source{}
-	}
+	clear(p.sources)
 	p.sources = p.sources[:0]
 	planPool.Put(p)
 }
@@ -40,9 +37,12 @@ func (im *Image) plan(region int) (_ *plan, err error) {
 		}
 	}()
 	want := block.FirstPages(pagesIn(int64(region), im.Size()))
-	for _, l := range im.links {
+	for i, l := range im.links {
+		if i == len(p.kept) {
+			p.kept = append(p.kept, new(keptPiece))
+		}
 		if l.has(region) {
-			s, err := p.source(l)
+			s, err := p.source(l, p.kept[i])
 			if err != nil {
 				return nil, err
 			}
@@ -65,14 +65,13 @@ func (im *Image) plan(region int) (_ *plan, err error) {
 
 // source reads the headers that say what l has of the region, into the room of the
 // next source.
-func (p *plan) source(l *link) (s source, err error) {
+func (p *plan) source(l *link, kept *keptPiece) (s source, err error) {
 	k := len(p.sources)
 	if k == len(p.heads) {
 		p.heads = append(p.heads, new([block.HeaderSize]byte))
 		p.lists = append(p.lists, nil)
-		p.pieces = append(p.pieces, nil)
 	}
-	s = source{link: l, region: p.region, piece: -1, pieces: p.pieces[k]}
+	s = source{link: l, region: p.region, kept: kept}
 	if !l.isSparse(p.region) {
 		s.head, err = l.readHeader(p.region, p.heads[k][:])
 		s.stored = s.head

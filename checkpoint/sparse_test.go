@@ -315,3 +315,37 @@ func TestSparseBlocksAreReceivedAsTheyAre(t *testing.T) {
 		t.Errorf("folded: %v", err)
 	}
 }
+
+// TestExpandedPiecesAreKeptForTheirFileOnly reads two chains in turn whose pieces stand
+// at the same places: what one has left expanded must not be taken for the other's.
+func TestExpandedPiecesAreKeptForTheirFileOnly(t *testing.T) {
+	made := func(letter byte) *Image {
+		c := &chain{dir: t.TempDir()}
+		m := make(memory, 9*regionSize)
+		c.put(t, m, S2)
+		var changed []int
+		for region := range 9 {
+			for i := range 3 {
+				copy(m[(region*512+i)*pageSize:], bytes.Repeat([]byte{letter, byte(region), byte(i), letter}, pageSize/4))
+				changed = append(changed, region*512+i)
+			}
+		}
+		c.put(t, m, S2, changed...)
+		return open(t, c.path(1))
+	}
+	a, b := made('a'), made('b')
+	if a.Info().Bytes != b.Info().Bytes || !a.links[0].isCompressed(8) || !a.links[0].isSparse(8) {
+		t.Fatal("the files are not alike")
+	}
+	page := make([]byte, pageSize)
+	for region := range 9 {
+		for i := range 3 {
+			for letter, im := range map[byte]*Image{'a': a, 'b': b} {
+				err := im.ReadPage(int64(region*512+i), page)
+				if err != nil || !bytes.Equal(page, bytes.Repeat([]byte{letter, byte(region), byte(i), letter}, pageSize/4)) {
+					t.Fatalf("page %d of region %d of %c: %v", i, region, letter, err)
+				}
+			}
+		}
+	}
+}
