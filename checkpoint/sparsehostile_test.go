@@ -252,3 +252,29 @@ func TestReaderOfOneRegionBelievesNoIndex(t *testing.T) {
 		}
 	}
 }
+
+// TestSparseIndexMustDescribeTheFile: what the index alone shows is refused when the
+// file is opened, because a lazy restore does no more at first.
+func TestSparseIndexMustDescribeTheFile(t *testing.T) {
+	_, good := sparseFile(t, Uncompressed)
+	if _, err := linkOf(good); err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range map[string]func(index []byte){
+		"more pages than entries":        func(b []byte) { b[0] = entrySparse + entryPages; b[8] = entrySparse + entryPages },
+		"more entries than can be":       func(b []byte) { binary.LittleEndian.PutUint16(b[8:], binary.LittleEndian.Uint16(b[8:])+470*entryPages) },
+		"sparse without entries":         func(b []byte) { b[0] = entrySparse },
+		"entries without sparse":         func(b []byte) { b[16] = entryPages },
+		"compressed without the feature": func(b []byte) { b[0] |= entryCompressed },
+		"a region of a later block":      func(b []byte) { copy(b[8:16], b[24:32]) },
+		"a region of an earlier block":   func(b []byte) { copy(b[24:32], b[8:16]) },
+		"not where a block is":           func(b []byte) { b[8+1] += 0x10 },
+	} {
+		b := bytes.Clone(good)
+		change(b[sIndex+xEntries:])
+		reseal(b)
+		if _, err := linkOf(b); !isTyped(err) || !errors.Is(err, ErrCorrupt) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
