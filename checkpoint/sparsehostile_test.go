@@ -265,7 +265,7 @@ func TestSparseIndexMustDescribeTheFile(t *testing.T) {
 		"more entries than can be":       func(b []byte) { binary.LittleEndian.PutUint16(b[8:], binary.LittleEndian.Uint16(b[8:])+470*entryPages) },
 		"sparse without entries":         func(b []byte) { b[0] = entrySparse },
 		"entries without sparse":         func(b []byte) { b[16] = entryPages },
-		"compressed without the feature": func(b []byte) { b[0] |= entryCompressed },
+		"compressed without the feature": func(b []byte) { b[0] |= entryCompressed; b[8] |= entryCompressed },
 		"a region of a later block":      func(b []byte) { copy(b[8:16], b[24:32]) },
 		"a region of an earlier block":   func(b []byte) { copy(b[24:32], b[8:16]) },
 		"not where a block is":           func(b []byte) { b[8+1] += 0x10 },
