@@ -14,7 +14,7 @@ type Direct struct {
 	File  *os.File // nil if the image was opened by NewImage. The Image closes it
 	Path  string
 	ID    [16]byte // that the file's blocks have
-	Index []uint64 // an entry a region: offset of the block in the file, 0: there is none
+	Index []uint64 // an entry a region: offset of the block in the file, 0: there is none, or one that ReadRest reads
 	Whole bool     // it has everything: the image is one file, and no block is compressed
 
 	link  *link

@@ -116,6 +116,19 @@ func (l *link) sameBlock(a, b int) bool {
 // has reports whether there is a block of region, whatever the arena's size.
 func (l *link) has(region int) bool { return region < len(l.index) && l.index[region] != 0 }
 
+// isFirst reports whether a region has a block, and is the first that has it.
+func (l *link) isFirst(region int) bool {
+	if !l.isSparse(region) {
+		return l.has(region)
+	}
+	for before := region - 1; before >= 0; before-- {
+		if l.has(before) {
+			return !l.sameBlock(before, region)
+		}
+	}
+	return true
+}
+
 // isDirect reports whether a region has a block, and that has the region's pages
 // as they are and no others.
 func (l *link) isDirect(region int) bool {

@@ -97,19 +97,6 @@ func (l *link) verify(ctx context.Context, m *progressMeter) error {
 	return nil
 }
 
-// isFirst reports whether a region has a block, and is the first that has it.
-func (l *link) isFirst(region int) bool {
-	if !l.isSparse(region) {
-		return l.has(region)
-	}
-	for before := region - 1; before >= 0; before-- {
-		if l.has(before) {
-			return !l.sameBlock(before, region)
-		}
-	}
-	return true
-}
-
 // checkParts verifies that those regions whose index entries point to the sparse
 // block of region first are those that it has pages of.
 func (l *link) checkParts(first int, s block.Sparse) error {
