@@ -19,8 +19,9 @@ import (
 //     pages were written, spread at random or one beside the other (near).
 //     Removing what is not kept any more is in none of the times.
 //   - bytes: of the file of such a checkpoint without its index (8 bytes for each 2 MiB
-//     of the arena), over those of the pages that were written. Each region that has
-//     changed costs a header of a page, which spread pages show.
+//     of the arena), over those of the pages that were written. What is more than 1 are headers, of the
+//     file and of blocks: regions with few changes share one, so that spread pages cost no more
+//     than near ones. Near pages cost more where the guard takes neighbours of the first and last along.
 //   - compress: writing a full checkpoint of an index of words (see words) to nowhere, in MB
 //     (10^6 bytes) of pages a second. ratio: how many times smaller that makes it.
 //   - verify: Image.Verify of a full checkpoint in one file, on all processors. crc/one and

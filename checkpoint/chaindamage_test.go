@@ -43,7 +43,10 @@ func damagedChains(t testing.TB) map[string]*chain {
 		c.put(t, next, compression, append(pagesBetween(60, 10), 3, 515)...)
 		return c
 	}
-	return map[string]*chain{"raw": shortChain(t, Uncompressed), "s2": compressed(S2), "zstd": compressed(Zstd)}
+	return map[string]*chain{
+		"raw": shortChain(t, Uncompressed), "s2": compressed(S2), "zstd": compressed(Zstd),
+		"sparse": sparseChain(t, Uncompressed), "sparse s2": sparseChain(t, S2), "sparse zstd": sparseChain(t, Zstd),
+	}
 }
 
 // TestFlippedBitOfAChainIsFoundAndNamed flips single bits at sampled positions

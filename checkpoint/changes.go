@@ -11,7 +11,6 @@ import (
 // region that has any, ascending.
 type changes struct {
 	regions []changedRegion
-	parent  int64 // pages of the parent's arena
 }
 
 type changedRegion struct {
@@ -21,8 +20,8 @@ type changedRegion struct {
 
 // collect takes the ranges of [WriteOptions.Changed] as far as they lie below
 // size. It takes 72 bytes for each 2 MiB in which something has changed.
-func collect(changed iter.Seq2[int64, int64], size, parentSize int64) (*changes, error) {
-	c := &changes{parent: parentSize / block.PageSize}
+func collect(changed iter.Seq2[int64, int64], size int64) (*changes, error) {
+	c := &changes{}
 	last := int64(0)
 	var err error
 	for off, n := range changed {
@@ -64,30 +63,75 @@ func (c *changes) pages() (n int64) {
 	return n
 }
 
-// task is a region to be written.
-type task struct {
-	region int64
-	pages  block.Pages // to read
-	parent int         // pages of the region that the parent has: those from there on are zero unless stored
+// blocks is how many blocks they make.
+func (c *changes) blocks() (n int64) {
+	for range tasks(c, 0) {
+		n++
+	}
+	return n
 }
 
-// tasks yields what has to be written: every region of a full checkpoint, those
-// with changes of an incremental one.
+// sparse reports whether some of them are sparse.
+func (c *changes) sparse() bool {
+	for t := range tasks(c, 0) {
+		if len(t.regions) > 1 {
+			return true
+		}
+	}
+	return false
+}
+
+// task is what makes one block: a region, or the changes in several, which make
+// a sparse one.
+type task struct {
+	regions []changedRegion // at least one
+}
+
+// end is where the last region ends.
+func (t task) end(size int64) int64 {
+	return min(size, (t.regions[len(t.regions)-1].region+1)*block.RegionSize)
+}
+
+// runs yields the rows of pages [first, first+n) of the arena, ascending.
+func (t task) runs() iter.Seq2[int64, int] {
+	return func(yield func(first int64, n int) bool) {
+		for i := range t.regions {
+			r := &t.regions[i]
+			for first, n := range r.pages.Runs() {
+				if !yield(r.region*block.RegionPages+int64(first), n) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// tasks yields what has to be written: every region of a full checkpoint of size
+// bytes, those with changes of an incremental one. Of these as many neighbours
+// share a block as have room in one: each region that does not stand alone saves a
+// header, and no other way to part them needs fewer blocks.
 func tasks(c *changes, size int64) iter.Seq[task] {
 	return func(yield func(task) bool) {
 		if c == nil {
 			for region := range regionsOf(size) {
-				if !yield(task{region: region, pages: block.FirstPages(pagesIn(region, size))}) {
+				if !yield(task{[]changedRegion{{region, block.FirstPages(pagesIn(region, size))}}}) {
 					return
 				}
 			}
 			return
 		}
-		for _, r := range c.regions {
-			parent := min(max(c.parent-r.region*block.RegionPages, 0), block.RegionPages)
-			if !yield(task{r.region, r.pages, int(parent)}) {
+		for left := c.regions; len(left) > 0; {
+			n, pages := 1, left[0].pages.Len()
+			for n < len(left) && left[n].region-left[0].region < block.MaxSpan {
+				if pages += left[n].pages.Len(); pages > block.MaxEntries {
+					break
+				}
+				n++
+			}
+			if !yield(task{left[:n]}) {
 				return
 			}
+			left = left[n:]
 		}
 	}
 }

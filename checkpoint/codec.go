@@ -106,17 +106,17 @@ func expand(codec uint32, dst, src []byte) error {
 	return nil
 }
 
-// expandPiece verifies what is stored of a piece at offset at, and puts its pages
-// into dst.
-func expandPiece(path string, at int64, codec uint32, p block.Piece, dst, stored []byte) error {
+// expandPiece verifies what is stored of a piece of h at offset at, and puts its
+// pages into dst.
+func expandPiece(path string, at int64, h block.Header, p block.Piece, dst, stored []byte) error {
 	if got := block.CRC(stored); got != p.CRC {
-		return &ChecksumError{Path: path, Offset: at, What: fmt.Sprintf("the piece of pages %d to %d of the block", p.Rank, p.Rank+p.Count-1), Want: p.CRC, Got: got}
+		return &ChecksumError{Path: path, Offset: at, What: pieceName(h, p), Want: p.CRC, Got: got}
 	}
 	if p.IsRaw() {
 		copy(dst, stored)
 		return nil
 	}
-	if err := expand(codec, dst, stored); err != nil {
+	if err := expand(h.Codec(), dst, stored); err != nil {
 		return corrupt(path, at, "%d bytes that should expand to %d do not: %v", len(stored), len(dst), err)
 	}
 	return nil
@@ -129,7 +129,7 @@ func expandBlock(path string, at int64, h block.Header, dst, stored []byte) erro
 		p := h.Piece(i)
 		to := dst[p.Rank*block.PageSize:][:p.Count*block.PageSize]
 		from := p.Offset - block.HeaderSize
-		if err := expandPiece(path, at+int64(p.Offset), h.Codec(), p, to, stored[from:from+p.Size]); err != nil {
+		if err := expandPiece(path, at+int64(p.Offset), h, p, to, stored[from:from+p.Size]); err != nil {
 			return err
 		}
 	}

@@ -8,21 +8,21 @@ import (
 
 // Direct is the part of an [Image] that can be had by reading one file at known
 // places: what the resolver of a lazy restore can bring in, which knows nothing
-// of chains and compression. What it gets wrong or does not have is read by
+// of chains, of compression and of blocks that regions share. What it gets wrong or does not have is read by
 // [Image.ReadRest].
 type Direct struct {
 	File  *os.File // nil if the image was opened by NewImage. The Image closes it
 	Path  string
 	ID    [16]byte // that the file's blocks have
-	Index []uint64 // an entry a region: offset of the block in the file, 0: there is none
+	Index []uint64 // an entry a region: offset of the block in the file, 0: there is none, or one that ReadRest reads
 	Whole bool     // it has everything: the image is one file, and no block is compressed
 
 	link  *link
 	least int64 // smallest arena of all parents down to link
 }
 
-// Direct chooses the file of the chain that has most pages which are not
-// compressed.
+// Direct chooses the file of the chain that has most pages in blocks which are not
+// compressed, and not sparse.
 func (im *Image) Direct() Direct {
 	var d Direct
 	most := int64(-1)
@@ -30,7 +30,7 @@ func (im *Image) Direct() Direct {
 	for _, l := range im.links {
 		raw := int64(0)
 		for region := range min(im.Regions(), len(l.index)) {
-			if !l.isCompressed(region) {
+			if l.isDirect(region) {
 				raw += int64(l.blockSize(region))
 			}
 		}
@@ -49,10 +49,10 @@ func (im *Image) Direct() Direct {
 	for region := range d.Index {
 		switch {
 		case !l.has(region):
-		case l.isCompressed(region):
-			d.Whole = false
-		default:
+		case l.isDirect(region):
 			d.Index[region] = l.index[region]
+		default:
+			d.Whole = false
 		}
 	}
 	return d

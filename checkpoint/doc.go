@@ -14,7 +14,8 @@
 //   - A page is 4096 bytes of the arena, a region is 2 MiB, aligned.
 //   - A block is what a file holds of a region: a header with a checksum for
 //     each page, then the pages that are not zero, as they are or compressed. A
-//     region of zeros has none.
+//     region of zeros has none. Of an incremental one regions with few changes
+//     may share a block, which is then called sparse.
 //   - A full checkpoint has everything; an incremental one has the pages that
 //     differ from its parent. A chain is an incremental one and its parents down
 //     to a full one. An orphan has a parent that is not there.

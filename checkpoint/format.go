@@ -42,7 +42,8 @@ const (
 const (
 	flagIncremental = 1 << 0 // holds only what differs from the parent
 	flagCompressed  = 1 << 1 // blocks may be compressed
-	knownFlags      = flagIncremental | flagCompressed
+	flagSparse      = 1 << 2 // blocks may have pages of many regions
+	knownFlags      = flagIncremental | flagCompressed | flagSparse
 )
 
 // Offsets in the index, which stands where another block's header would.
@@ -52,11 +53,22 @@ const (
 	xReserved  = 4  // u32 zero
 	xRegions   = 8  // u64 number of entries
 	xID        = 16 // [16]byte as in the header
-	xEntries   = 32 // u64 an entry: offset of the region's block in the file, 0 if it has none; + 1 if that is compressed
+	xEntries   = 32 // u64 an entry: offset of the region's block in the file, 0 if it has none; and what is below
 )
 
-// entryCompressed marks an index entry; blocks start at multiples of 4096.
-const entryCompressed = 1
+// What an index entry says of a block besides its offset, which is a multiple of
+// 4096.
+const (
+	entryCompressed = 1 << 0                  // it is compressed
+	entrySparse     = 1 << 1                  // it is sparse, and
+	entryPages      = 1 << 2                  // has this many times so many of the region's pages: 1 to block.MaxEntries
+	entryOffset     = ^uint64(headerUnit - 1) // where the offset is
+)
+
+// partEntry is the index entry of a region that has n pages in a sparse block.
+func partEntry(offset int64, n int) uint64 {
+	return uint64(offset) | entrySparse | entryPages*uint64(n)
+}
 
 // Offsets in the trailer, the last trailerSize bytes.
 const (

@@ -46,6 +46,21 @@ func secondExample(t *testing.T) (memory, []byte) {
 	})
 }
 
+// thirdExample is an incremental checkpoint on the second, with a sparse block.
+func thirdExample(t *testing.T) (memory, []byte) {
+	m, _ := secondExample(t)
+	m = append(m, make(memory, 509*pageSize)...)
+	copy(m, "page zero")
+	clear(m[2*pageSize : 3*pageSize])
+	m[514*pageSize-1] = 0xee
+	return m, encode(t, m, WriteOptions{
+		ID:     uuid.MustParse("01890f3c-1a2d-7c4d-8e5f-0123456789ab"),
+		Time:   testTime,
+		Parent: uuid.MustParse("01890f3c-1a2c-7c4d-8e5f-0123456789ab"), ParentSize: 5 * pageSize,
+		Changed: ranges(0, 2, 512, 513),
+	})
+}
+
 // dump prints bytes as hexdump -C does.
 func dump(b []byte) string {
 	var out strings.Builder
@@ -80,11 +95,14 @@ func TestExamplesAreTheSpecifiedOnes(t *testing.T) {
 	golden(t, "version1.cowheap", first)
 	golden(t, "example2.hex", []byte(dump(second)))
 	golden(t, "increment1.cowheap", second)
+	_, third := thirdExample(t)
+	golden(t, "example3.hex", []byte(dump(third)))
+	golden(t, "sparse1.cowheap", third)
 	doc, err := os.ReadFile(formatDocument)
 	if err != nil {
 		t.Fatal(err)
 	}
-	texts := []string{dump(first), dump(second)}
+	texts := []string{dump(first), dump(second), dump(third)}
 	fenced := regexp.MustCompile("(?s)\n```\n.*?```\n")
 	if n := len(fenced.FindAll(doc, -1)); n != len(texts) {
 		t.Fatalf("the document has %d worked examples", n)
@@ -118,9 +136,12 @@ func TestFilesOfEveryVersionAreRead(t *testing.T) {
 			t.Errorf("%s: %+v, %v", path, info, err)
 		}
 	}
-	want, _ = secondExample(t)
 	dir := t.TempDir()
-	for id, name := range map[string]string{"01890f3c1a2b7c4d8e5f0123456789ab": "version1.cowheap", "01890f3c1a2c7c4d8e5f0123456789ab": "increment1.cowheap"} {
+	for id, name := range map[string]string{
+		"01890f3c1a2b7c4d8e5f0123456789ab": "version1.cowheap",
+		"01890f3c1a2c7c4d8e5f0123456789ab": "increment1.cowheap",
+		"01890f3c1a2d7c4d8e5f0123456789ab": "sparse1.cowheap",
+	} {
 		b, err := os.ReadFile(filepath.Join("testdata", name))
 		if err != nil {
 			t.Fatal(err)
@@ -129,9 +150,12 @@ func TestFilesOfEveryVersionAreRead(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	info, got, err := readFile(filepath.Join(dir, "01890f3c1a2c7c4d8e5f0123456789ab"+fileSuffix))
-	if err != nil || !bytes.Equal(got, want) || info.Chain != 2 {
-		t.Errorf("increment: %+v, %v", info, err)
+	for n, example := range []func(*testing.T) (memory, []byte){example, secondExample, thirdExample} {
+		want, _ := example(t)
+		info, got, err := readFile(filepath.Join(dir, fmt.Sprintf("01890f3c1a2%c7c4d8e5f0123456789ab", 'b'+n)+fileSuffix))
+		if err != nil || !bytes.Equal(got, want) || info.Chain != n+1 || info.Sparse != (n == 2) {
+			t.Errorf("file %d of the chain: %+v, %v", n, info, err)
+		}
 	}
 }
 
@@ -147,6 +171,9 @@ func TestOffsetsAreThoseOfTheDocument(t *testing.T) {
 		"Block": {{block.MagicOff, block.RegionOff}, {block.RegionOff, block.CountOff}, {block.CountOff, block.CRCOff}, {block.CRCOff, block.BitmapOff},
 			{block.BitmapOff, block.IDOff}, {block.IDOff, block.ZeroOff}, {block.ZeroOff, block.CodecOff}, {block.CodecOff, block.CodecOff + 4},
 			{block.CodecOff + 4, block.PieceOff}, {block.PieceOff, block.ReservedOff}, {block.ReservedOff, block.PageCRCOff}, {block.PageCRCOff, block.HeaderSize}},
+		"Sparse block": {{block.MagicOff, block.RegionOff}, {block.RegionOff, block.CountOff}, {block.CountOff, block.CRCOff}, {block.CRCOff, block.EntriesOff},
+			{block.EntriesOff, block.EntriesOff + 4}, {block.EntriesOff + 4, block.IDOff}, {block.IDOff, block.ZeroOff}, {block.ZeroOff, block.CodecOff},
+			{block.CodecOff, block.CodecOff + 4}, {block.CodecOff + 4, block.PieceOff}, {block.PieceOff, block.EntryOff}, {block.EntryOff, block.HeaderSize}},
 		"Index": {{xMagic, xReserved}, {xReserved, xRegions}, {xRegions, xID}, {xID, xEntries}, {xEntries, 0}},
 		"Trailer": {{tMagic, tCRC}, {tCRC, tIndexOff}, {tIndexOff, tIndexLen}, {tIndexLen, tIndexCRC}, {tIndexCRC, tHeaderCRC}, {tHeaderCRC, tBlocks},
 			{tBlocks, tPages}, {tPages, tLength}, {tLength, tID}, {tID, tReserved}, {tReserved, trailerSize}},

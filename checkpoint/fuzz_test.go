@@ -128,11 +128,17 @@ func fuzzParent() memory { return arena(regionSize+4*pageSize, 1, 2, 511, 514) }
 func increments(t testing.TB) (all [][]byte) {
 	parent := fuzzParent()
 	for _, c := range []Compression{Uncompressed, S2} {
-		for _, m := range []memory{textArena(parent.Size(), append(pagesBetween(0, 40), 514)...), arena(parent.Size() + 3*pageSize), textArena(5*pageSize, 0, 1), parent} {
+		// The first changes both regions, in a sparse block, the last neither.
+		for _, m := range []memory{arena(parent.Size(), 1, 3, 511, 515), textArena(parent.Size(), append(pagesBetween(0, 40), 514)...), arena(parent.Size() + 3*pageSize), textArena(5*pageSize, 0, 1), parent} {
 			all = append(all, encode(t, m, WriteOptions{
 				ID: testID, Parent: testParent, ParentSize: parent.Size(), Time: testTime, Compression: c, Changed: ranges(changedPages(parent, m)...),
 			}))
 		}
+		// A sparse block behind an ordinary one, with pages of zeros beyond the parent.
+		m := textArena(3*regionSize, append(pagesBetween(0, 480), 513, 1026)...)
+		all = append(all, encode(t, m, WriteOptions{
+			ID: testID, Parent: testParent, ParentSize: parent.Size(), Time: testTime, Compression: c, Changed: ranges(append(changedPages(parent, m), 700, 1535)...),
+		}))
 	}
 	return all
 }
@@ -235,17 +241,31 @@ func FuzzReceive(f *testing.F) {
 	})
 }
 
-// FuzzImage damages a good checkpoint after it was opened: reading must find it,
-// and give nothing but what was written.
+// FuzzImage damages a good checkpoint after it was opened, a full one or one with
+// sparse blocks on it: reading must find it, and give nothing but what was written.
 func FuzzImage(f *testing.F) {
-	want := small()
-	good := encode(f, want, testOptions())
-	f.Add(uint32(headerUnit), []byte{1})
-	f.Add(uint32(headerUnit+block.HeaderSize), []byte("damage"))
-	f.Add(uint32(headerUnit+block.CRCOff), bytes.Repeat([]byte{0xff}, 5000))
-	f.Fuzz(func(t *testing.T, at uint32, damage []byte) {
+	full := small()
+	changed := arena(full.Size(), 1, 2, 513, 1026)
+	base := encode(f, full, testOptions())
+	increment := encode(f, changed, WriteOptions{
+		ID: numberedID(1), Parent: testID, ParentSize: full.Size(), Time: testTime, Changed: ranges(changedPages(full, changed)...),
+	})
+	for _, sparse := range []bool{false, true} {
+		f.Add(uint32(headerUnit), []byte{1}, sparse)
+		f.Add(uint32(headerUnit+block.EntryOff), []byte("\x05\x00\x00\x80"), sparse)
+		f.Add(uint32(headerUnit+block.HeaderSize), []byte("damage"), sparse)
+		f.Add(uint32(headerUnit+block.CRCOff), bytes.Repeat([]byte{0xff}, 5000), sparse)
+	}
+	f.Fuzz(func(t *testing.T, at uint32, damage []byte, sparse bool) {
+		want, good := full, base
+		if sparse {
+			want, good = changed, increment
+		}
 		b := bytes.Clone(good)
-		im := openBytes(t, b)
+		im, err := NewImage(bytes.NewReader(b), int64(len(b)), parents(map[uuid.UUID][]byte{testID: base}))
+		if err != nil {
+			t.Fatal(err)
+		}
 		copy(b[min(int(at), len(b)):], damage)
 		page := make([]byte, pageSize)
 		for p := range want.Size() / pageSize {

@@ -20,20 +20,23 @@ type fileHeader struct {
 	crc    uint32
 }
 
-// encodeHeader returns the bytes of the header of a checkpoint.
-func encodeHeader(info *Info) ([]byte, error) {
+// checkInfo verifies what a header is to say.
+func checkInfo(info *Info) error {
 	if info.Size < 0 || info.Size%block.PageSize != 0 {
-		return nil, fmt.Errorf("arena size %d is not a number of whole pages of %d bytes", info.Size, block.PageSize)
+		return fmt.Errorf("arena size %d is not a number of whole pages of %d bytes", info.Size, block.PageSize)
 	}
 	if info.Size > MaxSize {
-		return nil, &LimitError{What: "arena size", Got: info.Size, Limit: MaxSize}
+		return &LimitError{What: "arena size", Got: info.Size, Limit: MaxSize}
 	}
 	if err := checkParent(info); err != nil {
-		return nil, err
+		return err
 	}
-	if err := checkRoots(info); err != nil {
-		return nil, err
-	}
+	return checkRoots(info)
+}
+
+// encodeHeader returns the bytes of the header of a checkpoint whose Info has been
+// checked.
+func encodeHeader(info *Info) ([]byte, error) {
 	meta, err := encodeMetadata(info.Roots)
 	if err != nil {
 		return nil, fmt.Errorf("encoding metadata: %w", err)
@@ -58,6 +61,9 @@ func encodeHeader(info *Info) ([]byte, error) {
 	}
 	if info.Compressed {
 		b[hFlags] |= flagCompressed
+	}
+	if info.Sparse {
+		b[hFlags] |= flagSparse
 	}
 	copy(b[hMetadata:], meta)
 	binary.LittleEndian.PutUint32(b[hCRC:], block.CRCWithout(b, hCRC))
@@ -152,6 +158,7 @@ func parseHeader(b []byte) (*fileHeader, error) {
 		Incremental: b[hFlags]&flagIncremental != 0,
 		ParentSize:  int64(binary.LittleEndian.Uint64(b[hParentLen:])),
 		Compressed:  b[hFlags]&flagCompressed != 0,
+		Sparse:      b[hFlags]&flagSparse != 0,
 	}
 	err := checkParent(&h.info)
 	if err != nil {
@@ -169,6 +176,8 @@ func checkParent(info *Info) error {
 	switch {
 	case !info.Incremental && size != 0:
 		return fmt.Errorf("a full checkpoint has no parent of %d bytes", size)
+	case !info.Incremental && info.Sparse:
+		return errors.New("a full checkpoint has no sparse blocks")
 	case !info.Incremental:
 		return nil
 	case info.Parent == uuid.Nil:
@@ -230,36 +239,4 @@ func readError(path string, off int64, what string, err error) error {
 		return truncated(path, off, "the bytes end in the %s", what)
 	}
 	return &ReadError{Path: path, Offset: off, Err: err}
-}
-
-// blockError turns what internal/block found in the block at off, whose header is h, into an
-// error of this package.
-func blockError(path string, off int64, h block.Header, err error) error {
-	e, ok := errors.AsType[*block.Error](err)
-	switch {
-	case !ok:
-		return err
-	case e.Field == block.FieldPage:
-		return pageError(path, off, h, e.Page, uint32(e.Want), uint32(e.Got))
-	case e.Field == block.FieldZero:
-		return corrupt(path, off, "page %d of the block is both stored and zero", e.Page)
-	case e.Field == block.FieldPiece:
-		return corrupt(path, off, "piece %d of the block claims %d bytes of at most %d", e.Page, e.Got, e.Want)
-	case e.Field == block.FieldCRC:
-		return &ChecksumError{Path: path, Offset: off, What: "the block's header", Want: uint32(e.Want), Got: uint32(e.Got)}
-	default:
-		return corrupt(path, off, "%v", e)
-	}
-}
-
-// pageError says where page i of the block at off stands, or the compressed piece that has it.
-// h has passed its own check.
-func pageError(path string, off int64, h block.Header, i int, want, got uint32) error {
-	rank := h.Rank(i)
-	if h.Codec() == block.Raw {
-		off += block.HeaderSize + int64(rank)*block.PageSize
-	} else {
-		off += int64(h.Piece(rank / block.PiecePages).Offset)
-	}
-	return &ChecksumError{Path: path, Offset: off, What: fmt.Sprintf("page %d of region %d", i, h.Region()), Want: want, Got: got}
 }

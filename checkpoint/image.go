@@ -141,16 +141,17 @@ func (im *Image) Size() int64 { return im.info.Size }
 func (im *Image) Regions() int { return len(im.links[0].index) }
 
 // BlockOffset is where the block of a region starts in the checkpoint's own file,
-// 0 if that has none.
+// 0 if that has none. Several regions may have the same.
 func (im *Image) BlockOffset(region int) int64 { return im.links[0].blockOffset(region) }
 
 // BlockSize is the number of bytes of a region's blocks in all files, 0 if all
 // its pages are zero. It may be more than 2 MiB + 4 KiB only if the image is a
-// chain, and less than its pages need if they are compressed.
+// chain, and less than its pages need if they are compressed. Of a block that
+// several regions share each has its pages.
 func (im *Image) BlockSize(region int) (n int) {
 	for _, l := range im.links {
 		if l.has(region) {
-			n += l.blockSize(region)
+			n += l.regionSize(region)
 		}
 	}
 	return n

@@ -25,7 +25,11 @@ func (im *Image) ReadBlock(region int, buf []byte) (Block, error) {
 		if len(buf) < size {
 			return Block{}, shortBuffer(buf, "block", size)
 		}
-		return l.readBlock(region, buf, nil)
+		h, pages, err := l.readBlock(region, buf, nil)
+		if err != nil {
+			return Block{}, err
+		}
+		return Block{Region: region, Header: h, Pages: pages}, nil
 	}
 	p, err := im.plan(region)
 	if err != nil {
@@ -57,16 +61,28 @@ func (im *Image) ReadBlock(region int, buf []byte) (Block, error) {
 }
 
 // ReadHeader reads and verifies the header of a region's block in the
-// checkpoint's own file into buf, at least 4096 bytes. It is nil if that has no
-// block of the region.
+// checkpoint's own file into buf, at least 4096 bytes. Of pages in a block that
+// several regions share it makes the header that a block of their own would have.
+// It is nil if the file has no block of the region.
 func (im *Image) ReadHeader(region int, buf []byte) (block.Header, error) {
-	if !im.links[0].has(region) {
+	l := im.links[0]
+	if !l.has(region) {
 		return nil, nil
 	}
 	if len(buf) < block.HeaderSize {
 		return nil, shortBuffer(buf, "header", block.HeaderSize)
 	}
-	return im.links[0].readHeader(region, buf)
+	if !l.isSparse(region) {
+		return l.readHeader(region, buf)
+	}
+	var list [block.HeaderSize]byte
+	s, err := l.readHeader(region, list[:])
+	if err != nil {
+		return nil, err
+	}
+	h := block.Header(buf[:block.HeaderSize])
+	block.Sparse(s).PutHeader(block.Sparse(s).Part(int64(region)), h)
+	return h, nil
 }
 
 func shortBuffer(buf []byte, what string, size int) error {

@@ -14,8 +14,8 @@ type Info struct {
 	Parent uuid.UUID // checkpoint that the state descends from, zero if none
 	Time   time.Time // when it was written, to the nanosecond
 	Size   int64     // bytes of the arena, [0, Size)
-	Pages  int64     // pages stored; all others are zero
-	Blocks int64     // regions with at least one stored page
+	Pages  int64     // pages stored; all others are zero, or the parent's
+	Blocks int64     // regions with at least one stored page; of an incremental one also those in which pages became zero, and all that share a block as one
 	Bytes  int64     // length of the file or stream
 	Path   string    // file it was written to or read from, "" for a stream
 	Roots  []Root    // in the order in which they were given to the writer
@@ -23,14 +23,15 @@ type Info struct {
 	Incremental bool  // holds only what differs from Parent; Pages, Blocks and Bytes count that
 	ParentSize  int64 // bytes of the parent's arena, if Incremental
 	Compressed  bool  // pages may be compressed
+	Sparse      bool  // changed pages of many regions may share a block; only if Incremental
 
 	// Of an [Image], and of what a [Store] says:
 	Chain      int   // files that the state is in: 1, and for an incremental one its parents up to a full one
 	ChainBytes int64 // length of these files together
 
 	// Of what was restored lazily: bytes of the arena that were read at once all
-	// the same, because they are in other files of the chain than most pages, or
-	// compressed. Size: everything was.
+	// the same, because they are in other files of the chain than most pages,
+	// compressed, or in blocks that regions share. Size: everything was.
 	Eager int64
 }
 

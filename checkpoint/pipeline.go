@@ -1,16 +1,15 @@
 package checkpoint
 
 import (
-	"io"
 	"runtime"
 	"sync"
 
 	"github.com/cowheap/cowheap/internal/block"
 )
 
-// pipelineDepth is the number of regions in flight between reading and writing:
+// pipelineDepth is the number of blocks in flight between reading and writing:
 // one being filled, one being written, one waiting so that neither side stops
-// for the other's hiccup. 6 MiB of buffers in all; compression adds one region
+// for the other's hiccup. 6 MiB of buffers in all; compression adds one block
 // and a second buffer for each of its workers.
 const pipelineDepth = 3
 
@@ -40,12 +39,14 @@ type pipeline struct {
 	released    int64 // bytes of the source that are not needed any more
 }
 
-// filled is one region on its way from the source to the writer.
+// filled is one block on its way from the source to the writer.
 type filled struct {
 	task
 	buf        *ioBuffer
 	size       int // bytes of the block, 0 if there is none
 	stored     int // pages in it
+	zeros      int // pages that have become zero
+	sparse     bool
 	compressed bool
 	err        error
 	ready      chan struct{} // closed when it has been compressed
@@ -131,18 +132,30 @@ func (p *pipeline) write(f *filled, entries []uint64) error {
 			return err
 		}
 	} else {
-		entries[f.region] = uint64(p.out.done)
-		if f.compressed {
-			entries[f.region] |= entryCompressed
-		}
+		f.enter(entries, p.out.done)
 		p.info.Blocks++
 		p.info.Pages += int64(f.stored)
 		if err := p.out.write(f.buf[:f.size]); err != nil {
 			return err
 		}
 	}
-	p.done(min(p.info.Size, (f.region+1)*block.RegionSize))
+	p.done(f.end(p.info.Size))
 	return nil
+}
+
+// enter puts the block, which stands at offset, into the index.
+func (f *filled) enter(entries []uint64, offset int64) {
+	flags := uint64(0)
+	if f.compressed {
+		flags = entryCompressed
+	}
+	if !f.sparse {
+		entries[block.Header(f.buf[:]).Region()] = uint64(offset) | flags
+		return
+	}
+	for part := range block.Sparse(f.buf[:]).Parts() {
+		entries[part.Region] = partEntry(offset, part.Len) | flags
+	}
 }
 
 // done tells that the source's first bytes are not needed any more.
@@ -156,56 +169,6 @@ func (p *pipeline) done(end int64) {
 	p.released = end
 	if p.progress != nil {
 		p.progress(end, p.info.Size)
-	}
-}
-
-// fillStep is how many bytes are read at a time: so few that they are still in
-// the second-level cache when they are checked and summed, so many that the
-// calls do not show.
-const fillStep = 128 << 10
-
-// fill makes the block.
-func (f *filled) fill(src Source, info *Info) {
-	h := block.Header(f.buf[:block.HeaderSize])
-	h.Reset(uint32(f.region), info.ID)
-	zeros := false
-	for first, n := range f.pages.Runs() {
-		for n > 0 {
-			// The step is read to where its first page belongs: no page moves
-			// unless a page of zeros stands before it in the same step.
-			to := f.buf[block.HeaderSize+f.stored*block.PageSize:]
-			step := to[:min(n*block.PageSize, fillStep)]
-			start := f.region*block.RegionSize + int64(first)*block.PageSize
-			if got, err := src.ReadAt(step, start); got < len(step) {
-				if err == nil || err == io.EOF {
-					err = io.ErrUnexpectedEOF
-				}
-				f.err = &SourceError{Offset: start + int64(got), Err: err}
-				return
-			}
-			kept := 0
-			for at := 0; at < len(step); at += block.PageSize {
-				page := step[at : at+block.PageSize]
-				switch {
-				case !block.IsZero(page):
-					h.SetPage(first, block.CRC(page))
-					if dst := to[kept*block.PageSize:]; &dst[0] != &page[0] {
-						copy(dst, page)
-					}
-					kept++
-				case first < f.parent:
-					h.SetZero(first)
-					zeros = true
-				}
-				first++
-				n--
-			}
-			f.stored += kept
-		}
-	}
-	if f.stored > 0 || zeros {
-		h.Seal()
-		f.size = h.Size()
 	}
 }
 
@@ -237,7 +200,11 @@ func (f *filled) compress(c Compression) {
 		bufferPool.Put(out)
 		return
 	}
-	h.Seal()
+	if f.sparse {
+		block.Sparse(h).Seal()
+	} else {
+		h.Seal()
+	}
 	bufferPool.Put(f.buf)
 	f.buf, f.size = out, h.Size()
 	clear(out[at:f.size])

@@ -13,16 +13,14 @@ type plan struct {
 	sources []source
 	from    [block.RegionPages]uint16 // 1 + index into sources; 0: the page is zero
 	heads   []*[block.HeaderSize]byte // room for the headers of sources, kept
-	pieces  [][]byte                  // and for their pieces
+	lists   []*[block.HeaderSize]byte // for those of sparse blocks, nil until there is one
+	kept    []*keptPiece              // one for each link, kept for the next plan
 }
 
 var planPool = sync.Pool{New: func() any { return new(plan) }}
 
 func (p *plan) free() {
-	for i := range p.sources {
-		p.pieces[i] = p.sources[i].pieces
-		p.sources[i] = source{}
-	}
+	clear(p.sources)
 	p.sources = p.sources[:0]
 	planPool.Put(p)
 }
@@ -39,17 +37,20 @@ func (im *Image) plan(region int) (_ *plan, err error) {
 		}
 	}()
 	want := block.FirstPages(pagesIn(int64(region), im.Size()))
-	for _, l := range im.links {
+	for i, l := range im.links {
+		if i == len(p.kept) {
+			p.kept = append(p.kept, new(keptPiece))
+		}
 		if l.has(region) {
-			h, err := l.readHeader(region, p.head())
+			s, err := p.source(l, p.kept[i])
 			if err != nil {
 				return nil, err
 			}
-			pages := want.And(h.StoredPages())
-			if !pages.Empty() {
-				p.add(l, h, pages)
+			s.pages = want.And(s.head.StoredPages())
+			if !s.pages.Empty() {
+				p.add(s)
 			}
-			want = want.Without(h.StoredPages()).Without(h.ZeroPages())
+			want = want.Without(s.head.StoredPages()).Without(s.head.ZeroPages())
 		}
 		// What lies beyond the parent is zero, also where its own parents reach
 		// farther.
@@ -62,22 +63,38 @@ func (im *Image) plan(region int) (_ *plan, err error) {
 	return p, nil
 }
 
-// head is room for the header of the next source.
-func (p *plan) head() []byte {
-	if len(p.sources) == len(p.heads) {
+// source reads the headers that say what l has of the region, into the room of the
+// next source.
+func (p *plan) source(l *link, kept *keptPiece) (s source, err error) {
+	k := len(p.sources)
+	if k == len(p.heads) {
 		p.heads = append(p.heads, new([block.HeaderSize]byte))
-		p.pieces = append(p.pieces, nil)
+		p.lists = append(p.lists, nil)
 	}
-	return p.heads[len(p.sources)][:]
+	s = source{link: l, region: p.region, kept: kept}
+	if !l.isSparse(p.region) {
+		s.head, err = l.readHeader(p.region, p.heads[k][:])
+		s.stored = s.head
+		return s, err
+	}
+	if p.lists[k] == nil {
+		p.lists[k] = new([block.HeaderSize]byte)
+	}
+	if s.stored, err = l.readHeader(p.region, p.lists[k][:]); err != nil {
+		return s, err
+	}
+	part := block.Sparse(s.stored).Part(int64(p.region))
+	s.head, s.before = p.heads[k][:], part.Rank
+	block.Sparse(s.stored).PutHeader(part, s.head)
+	return s, nil
 }
 
-func (p *plan) add(l *link, h block.Header, pages block.Pages) {
-	k := len(p.sources)
-	p.sources = append(p.sources, source{link: l, region: p.region, head: h, pages: pages, piece: -1, pieces: p.pieces[k]})
-	p.pages += pages.Len()
-	for first, n := range pages.Runs() {
+func (p *plan) add(s source) {
+	p.sources = append(p.sources, s)
+	p.pages += s.pages.Len()
+	for first, n := range s.pages.Runs() {
 		for i := first; i < first+n; i++ {
-			p.from[i] = uint16(k + 1)
+			p.from[i] = uint16(len(p.sources))
 		}
 	}
 }

@@ -21,12 +21,14 @@ type Reader struct {
 	out    *ioBuffer // pages of a compressed block
 	pos    int64     // bytes read from r
 	next   int64     // lowest region that may come
-	blocks []blockAt
+	seen   []blockAt
+	blocks int64
 	pages  int64
+	parts  parts // of a sparse block
 	err    error // sticky
 }
 
-// blockAt is where a block was seen.
+// blockAt is where the block of a region was seen.
 type blockAt struct {
 	region int64
 	entry  uint64 // of the index
@@ -34,6 +36,7 @@ type blockAt struct {
 
 // Block is what [Reader.Next] and [Image.ReadBlock] give: a region that is not
 // all zero, or, on the stream of an incremental checkpoint, one that has changed.
+// What regions share in the file is given region by region.
 type Block struct {
 	Region int          // number of the region: it starts at Region * 2 MiB of the arena
 	Header block.Header // says which pages are there, and which have become zero; verified
@@ -56,7 +59,7 @@ func NewReader(r io.Reader) (*Reader, error) {
 // hold before you reserve it.
 func (r *Reader) Info() Info {
 	info := r.header.info
-	info.Blocks, info.Pages, info.Bytes = int64(len(r.blocks)), r.pages, r.pos
+	info.Blocks, info.Pages, info.Bytes = r.blocks, r.pages, r.pos
 	return info
 }
 
@@ -88,6 +91,9 @@ func (r *Reader) Next() (Block, error) {
 }
 
 func (r *Reader) read() (Block, error) {
+	if b, ok := r.parts.next(); ok {
+		return b, nil
+	}
 	at := r.pos
 	head := r.buf[:block.HeaderSize]
 	if err := r.fill(head, "header of a block, or the index"); err != nil {
@@ -97,15 +103,22 @@ func (r *Reader) read() (Block, error) {
 		return Block{}, r.finish(at)
 	}
 	h := block.Header(head)
-	region, err := checkBlockHeader(r.header, at, h)
+	sparse := r.header.info.Sparse && isSparse(h)
+	region, err := int64(0), error(nil)
+	if sparse {
+		err = checkSparseHeader(r.header, at, block.Sparse(h))
+		region = int64(h.Region())
+	} else {
+		region, err = checkBlockHeader(r.header, at, h)
+	}
 	if err != nil {
 		return Block{}, err
 	}
 	if region < r.next {
 		return Block{}, corrupt("", at, "region %d comes after region %d", region, r.next-1)
 	}
-	pages := r.buf[block.HeaderSize:h.Size()]
-	if err := r.fill(pages, fmt.Sprintf("block of region %d", region)); err != nil {
+	stored := r.buf[block.HeaderSize:h.Size()]
+	if err := r.fill(stored, fmt.Sprintf("block of region %d", region)); err != nil {
 		return Block{}, err
 	}
 	entry := uint64(at)
@@ -114,18 +127,24 @@ func (r *Reader) read() (Block, error) {
 		if r.out == nil {
 			r.out = bufferPool.Get().(*ioBuffer)
 		}
-		stored := pages
-		pages = r.out[:h.Count()*block.PageSize]
-		if err := expandBlock("", at, h, pages, stored); err != nil {
-			return Block{}, err
-		}
 	}
-	if err := h.CheckPages(pages); err != nil {
-		return Block{}, blockError("", at, h, err)
+	pages, err := openBlock("", at, h, stored, r.out)
+	if err != nil {
+		return Block{}, err
 	}
-	r.next = region + 1
-	r.blocks = append(r.blocks, blockAt{region, entry})
+	r.blocks++
 	r.pages += int64(h.Count())
+	if sparse {
+		for part := range block.Sparse(h).Parts() {
+			r.seen = append(r.seen, blockAt{part.Region, partEntry(0, part.Len) | entry})
+			r.next = part.Region + 1
+		}
+		r.parts.set(block.Sparse(h), pages)
+		b, _ := r.parts.next()
+		return b, nil
+	}
+	r.seen = append(r.seen, blockAt{region, entry})
+	r.next = region + 1
 	return Block{Region: int(region), Header: h, Pages: pages}, nil
 }
 
@@ -137,7 +156,7 @@ func (r *Reader) finish(at int64) error {
 		headerCRC: r.header.crc,
 		size:      r.header.info.Size,
 		offset:    at,
-		blocks:    int64(len(r.blocks)),
+		blocks:    r.blocks,
 		pages:     r.pages,
 	}
 	first := true
@@ -150,7 +169,7 @@ func (r *Reader) finish(at int64) error {
 		return b, r.fill(b, "index")
 	}
 	agrees := true
-	seen := r.blocks
+	seen := r.seen
 	trailer, crc, sane, err := end.scan(next, func(region int64, off uint64) {
 		want := uint64(0)
 		if len(seen) > 0 && seen[0].region == region {
@@ -182,32 +201,4 @@ func (r *Reader) fill(b []byte, what string) error {
 		return readError("", r.pos, what, err)
 	}
 	return nil
-}
-
-// checkBlockHeader verifies a block's header against the file's: it must belong
-// to this checkpoint and lie in its arena.
-func checkBlockHeader(file *fileHeader, at int64, h block.Header) (region int64, err error) {
-	path := file.info.Path
-	if err := h.Check(); err != nil {
-		return 0, blockError(path, at, h, err)
-	}
-	if id := h.ID(); id != file.info.ID {
-		return 0, corrupt(path, at, "the block belongs to checkpoint %x, this is %s", id, file.info.ID)
-	}
-	region = int64(h.Region())
-	if region >= regionsOf(file.info.Size) {
-		return 0, corrupt(path, at, "region %d is outside the arena of %d bytes", region, file.info.Size)
-	}
-	zeros := h.ZeroPages()
-	n := pagesIn(region, file.info.Size)
-	if outside := zeros.Without(block.FirstPages(n)); h.Rank(n) != h.Count() || !outside.Empty() {
-		return 0, corrupt(path, at, "region %d has a page outside the arena of %d bytes", region, file.info.Size)
-	}
-	if !file.info.Incremental && !zeros.Empty() {
-		return 0, corrupt(path, at, "region %d of a full checkpoint has pages that have become zero", region)
-	}
-	if !file.info.Compressed && h.Codec() != block.Raw {
-		return 0, corrupt(path, at, "region %d is compressed, the checkpoint is not", region)
-	}
-	return region, nil
 }

@@ -45,21 +45,21 @@ func (s *Store) room(ctx context.Context, path string, src Source, opts *WriteOp
 	}
 	var c *changes
 	if opts.Changed != nil {
-		if c, err = collect(opts.Changed, size, opts.ParentSize); err != nil {
+		if c, err = collect(opts.Changed, size); err != nil {
 			return err
 		}
 		// It is called once.
 		opts.Changed = c.all()
 	}
 	pages := size / block.PageSize
-	regions := regionsOf(size)
+	blocks := regionsOf(size)
 	if c != nil {
-		pages, regions = c.pages(), int64(len(c.regions))
+		pages, blocks = c.pages(), c.blocks()
 	}
-	if pages*block.PageSize+regions*block.HeaderSize+fixed <= free {
+	if pages*block.PageSize+blocks*block.HeaderSize+fixed <= free {
 		return nil
 	}
-	need, err := estimate(ctx, src, c, pages, regions, opts.Compression)
+	need, err := estimate(ctx, src, c, pages, blocks, opts.Compression)
 	if err != nil {
 		return err
 	}
@@ -71,17 +71,17 @@ func (s *Store) room(ctx context.Context, path string, src Source, opts *WriteOp
 }
 
 // estimate says how many bytes blocks would take, by pages spread evenly.
-func estimate(ctx context.Context, src Source, c *changes, pages, regions int64, compression Compression) (int64, error) {
+func estimate(ctx context.Context, src Source, c *changes, pages, blocks int64, compression Compression) (int64, error) {
 	every := max(pages/spaceSamples, 1)
 	var looked, stored, bytes int64
 	var page [block.PageSize]byte
 	scratch := make([]byte, s2.MaxEncodedLen(block.PageSize))
 	nth := int64(0)
 	for t := range tasks(c, src.Size()) {
-		for first, n := range t.pages.Runs() {
+		for first, n := range t.runs() {
 			// The next sample may be in this row.
 			for at := (nth + every - 1) / every * every; at < nth+int64(n); at += every {
-				off := t.region*block.RegionSize + (int64(first)+at-nth)*block.PageSize
+				off := (first + at - nth) * block.PageSize
 				if err := cancelled(ctx); err != nil {
 					return 0, &WriteError{Op: "estimating", Err: err}
 				}
@@ -110,5 +110,5 @@ func estimate(ctx context.Context, src Source, c *changes, pages, regions int64,
 	if looked == 0 {
 		return 0, nil
 	}
-	return bytes*pages/looked + min(regions, stored*pages/looked)*block.HeaderSize, nil
+	return bytes*pages/looked + min(blocks, stored*pages/looked)*block.HeaderSize, nil
 }

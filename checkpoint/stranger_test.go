@@ -42,7 +42,7 @@ func readByTheBook(file []byte, parent func(id []byte) []byte) (s stranger, err 
 	header := file[:u32(file, 20)]
 	check(u32(header, 12) == crc(header[:12], header[16:]), "CRC of the header")
 	features := u32(header, 28)
-	check(u32(header, 8) == 1 && u32(header, 16) == 4096 && features < 4, "version, page size or features")
+	check(u32(header, 8) == 1 && u32(header, 16) == 4096 && features < 8 && features&5 != 4, "version, page size or features")
 	size := u64(header, 32)
 	s.arena = make([]byte, size)
 	if features&1 != 0 {
@@ -81,18 +81,21 @@ func readByTheBook(file []byte, parent func(id []byte) []byte) (s stranger, err 
 	check(u64(trailer, 48) == uint64(len(file)), "length")
 	check(string(index[:4]) == "CWX1" && u64(index, 8) == uint64(regions), "index")
 
-	blocks, pages := uint64(0), uint64(0)
+	blocks, pages, last := uint64(0), uint64(0), uint64(0)
 	for r := range regions {
-		at := u64(index, 32+8*r)
-		if at == 0 {
+		entry := u64(index, 32+8*r)
+		if entry == 0 {
 			continue
 		}
-		blocks++
-		compressed := at%4096 == 1
-		at -= at % 4096
+		at := entry - entry%4096
+		if at != last {
+			blocks++
+		}
+		compressed, sparse, listed := entry%2 == 1, entry/2%2 == 1, int(entry%4096/4)
 		head := file[at:][:4096]
 		codec := u32(head, 160)
 		check((codec != 0) == compressed && (codec == 0 || features&2 != 0), "compression")
+		check((listed > 0) == sparse && (!sparse || features&4 != 0) && (sparse || at != last), "sparse")
 		count := int(u32(head, 8))
 		body := file[at+4096:]
 		if compressed {
@@ -120,9 +123,37 @@ func readByTheBook(file []byte, parent func(id []byte) []byte) (s stranger, err 
 				body = append(body, piece...)
 			}
 		}
-		check(string(head[:4]) == "CWB1" && u32(head, 4) == uint32(r), "block")
 		check(u32(head, 12) == crc(head[:12], head[16:]), "CRC of a block")
 		check(bytes.Equal(head[80:96], header[48:64]), "UUID of a block")
+		if sparse {
+			check(string(head[:4]) == "CWS1", "sparse block")
+			next, stored := 0, 0
+			for i := range int(u32(head, 16)) {
+				word := u32(head, 320+8*i)
+				page := int(u32(head, 4))*512 + int(word&0x7fffffff)
+				content := make([]byte, 4096)
+				if word>>31 == 0 {
+					content = body[next:][:4096]
+					next += 4096
+					stored++
+					check(u32(head, 324+8*i) == crc(content), "CRC of a page of a sparse block")
+				} else {
+					check(u32(head, 324+8*i) == 0, "CRC of a page of zeros")
+				}
+				if page/512 == r {
+					copy(s.arena[page*4096:], content)
+					listed--
+				}
+			}
+			check(count == stored && listed == 0, "numbers of pages of a sparse block")
+			if at != last {
+				pages += uint64(stored)
+			}
+			last = at
+			continue
+		}
+		last = at
+		check(string(head[:4]) == "CWB1" && u32(head, 4) == uint32(r), "block")
 		next := 0
 		for i := range 512 {
 			zero := head[96+i/8]>>(i%8)&1 != 0
@@ -182,23 +213,43 @@ func TestStrangerReadsWhatThePackageWrote(t *testing.T) {
 	if err != nil || !bytes.Equal(s.arena, want) {
 		t.Fatalf("increment: %v", err)
 	}
+
+	sparse, err := os.ReadFile("testdata/sparse1.cowheap")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err = readByTheBook(sparse, func(id []byte) []byte {
+		if bytes.Equal(id, increment[48:64]) {
+			return increment
+		}
+		return full
+	})
+	want = append(want, make([]byte, 509*4096)...)
+	copy(want, "page zero")
+	clear(want[8192:12288])
+	want[513*4096+4095] = 0xee
+	if err != nil || !bytes.Equal(s.arena, want) {
+		t.Fatalf("sparse increment: %v", err)
+	}
 }
 
 // TestStrangerReadsLongerChains: several pieces, some of them not compressed,
-// arenas that shrink and grow.
+// arenas that shrink and grow, blocks of one region and of several.
 func TestStrangerReadsLongerChains(t *testing.T) {
 	for _, compression := range []checkpoint.Compression{checkpoint.Uncompressed, checkpoint.S2, checkpoint.ZstdFastest, checkpoint.Zstd, checkpoint.ZstdBest} {
 		rng := rand.New(rand.NewPCG(8, 9))
 		files := map[string][]byte{}
 		var info checkpoint.Info
 		var m []byte
-		for n, pages := range []int{700, 90, 1100} {
+		sparse := 0
+		for n, pages := range []int{700, 90, 1100, 2100, 2600} {
 			old := m
 			m = make([]byte, pages*4096)
 			copy(m, old)
 			var changed []int64
 			for p := range pages {
-				if n > 0 && p*4096 < len(old) && rng.IntN(3) > 0 {
+				// What is new, and some of what was there: in the last so few that regions share a block.
+				if n > 0 && p*4096 < len(old) && rng.IntN([]int{0, 3, 3, 3, 20}[n]) > 0 {
 					continue
 				}
 				changed = append(changed, int64(p)*4096)
@@ -231,10 +282,14 @@ func TestStrangerReadsLongerChains(t *testing.T) {
 				t.Fatal(err)
 			}
 			files[string(info.ID[:])] = out.Bytes()
+			sparse += bytes.Count(out.Bytes(), []byte("CWS1"))
 			s, err := readByTheBook(out.Bytes(), func(id []byte) []byte { return files[string(id)] })
 			if err != nil || !bytes.Equal(s.arena, m) {
 				t.Fatalf("%v, link %d: %v", compression, n, err)
 			}
+		}
+		if sparse == 0 {
+			t.Errorf("%v: no sparse blocks", compression)
 		}
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+
+	"github.com/cowheap/cowheap/internal/block"
 )
 
 // maxVerifiers bounds the goroutines of Verify: more than this many readers gain
@@ -23,7 +25,9 @@ func (im *Image) Verify(ctx context.Context, progress func(done, total int64)) e
 	m.tell = progress
 	for _, l := range im.links {
 		for region := range l.index {
-			m.total += int64(l.blockSize(region))
+			if l.isFirst(region) {
+				m.total += int64(l.blockSize(region))
+			}
 		}
 	}
 	for _, l := range im.links {
@@ -67,15 +71,18 @@ func (l *link) verify(ctx context.Context, m *progressMeter) error {
 				if region >= len(l.index) {
 					return
 				}
-				if !l.has(region) {
+				if !l.isFirst(region) {
 					continue
 				}
-				b, err := l.readBlock(region, buf[:], out)
+				h, _, err := l.readBlock(region, buf[:], out)
+				if err == nil && isSparse(h) {
+					err = l.checkParts(region, block.Sparse(h))
+				}
 				if err != nil {
 					cancel(err)
 					return
 				}
-				pages.Add(int64(b.Header.Count()))
+				pages.Add(int64(h.Count()))
 				m.add(l.blockSize(region))
 			}
 		})
@@ -86,6 +93,36 @@ func (l *link) verify(ctx context.Context, m *progressMeter) error {
 	}
 	if info := &l.header.info; pages.Load() != info.Pages {
 		return corrupt(info.Path, info.Bytes-trailerSize, "the trailer claims %d pages, the blocks have %d", info.Pages, pages.Load())
+	}
+	return nil
+}
+
+// checkParts verifies that those regions whose index entries point to the sparse
+// block of region first are those that it has pages of.
+func (l *link) checkParts(first int, s block.Sparse) error {
+	region := first - 1
+	next := func() int64 { // region that the index has in it, -1 if there are no more
+		for region++; region < len(l.index); region++ {
+			if !l.has(region) {
+				continue
+			}
+			if l.sameBlock(first, region) {
+				return int64(region)
+			}
+			break
+		}
+		return -1
+	}
+	differ := func(region int64) error {
+		return corrupt(l.header.info.Path, l.blockOffset(first), "index and sparse block do not agree what this has of region %d", region)
+	}
+	for part := range s.Parts() {
+		if got := next(); got != part.Region || l.partLen(region) != part.Len {
+			return differ(part.Region)
+		}
+	}
+	if more := next(); more >= 0 {
+		return differ(more)
 	}
 	return nil
 }

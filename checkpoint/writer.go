@@ -57,7 +57,7 @@ type WriteOptions struct {
 // ID and Time where they are left to Write.
 //
 // One goroutine reads and checksums ahead of the writes, which come from the
-// goroutine that called, one a 2 MiB region, at most 2 MiB + 4 KiB at a time. As
+// goroutine that called, one a block, at most 2 MiB + 4 KiB at a time. As
 // many goroutines as there are processors compress in between.
 //
 // A failed or short write and a cancelled ctx end it with a [*WriteError], a
@@ -91,17 +91,22 @@ func Write(ctx context.Context, w io.Writer, src Source, opts WriteOptions) (Inf
 		info.Time = time.Now()
 	}
 	info.Time = time.Unix(0, info.Time.UnixNano()).UTC()
-	header, err := encodeHeader(&info)
-	if err != nil {
+	if err := checkInfo(&info); err != nil {
 		return Info{}, err
 	}
 
 	out := output{ctx: ctx, w: w}
 	p := pipeline{out: &out, src: src, info: &info, progress: opts.Progress, compression: opts.Compression}
 	if info.Incremental {
-		if p.changes, err = collect(opts.Changed, info.Size, info.ParentSize); err != nil {
+		var err error
+		if p.changes, err = collect(opts.Changed, info.Size); err != nil {
 			return Info{}, err
 		}
+		info.Sparse = p.changes.sparse()
+	}
+	header, err := encodeHeader(&info)
+	if err != nil {
+		return Info{}, err
 	}
 	if err := out.write(header); err != nil {
 		return Info{}, err

@@ -180,7 +180,7 @@ func encodeHoles(t testing.TB, src holes) []byte {
 	for _, page := range slices.Sorted(maps.Keys(src.pages)) {
 		region := page / 512
 		if entries[region] == 0 {
-			f := filled{task: task{region: region, pages: block.FirstPages(pagesIn(region, src.size))}, buf: &buf}
+			f := filled{task: task{[]changedRegion{{region, block.FirstPages(pagesIn(region, src.size))}}}, buf: &buf}
 			f.fill(src, &info)
 			entries[region] = uint64(len(b))
 			b = append(b, buf[:f.size]...)
@@ -499,6 +499,7 @@ func TestWhatTheFormatCannotHoldIsRefused(t *testing.T) {
 
 // TestSourceIsNotReadAfterWriteReturned: a snapshot is closed then.
 func TestSourceIsNotReadAfterWriteReturned(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(4)) // so that reading goes on while something is written
 	started, failing := make(chan struct{}), make(chan struct{})
 	src := &recorder{memory: random(4*regionSize, 1)}
 	src.onRead = func(end int64) {

@@ -42,7 +42,7 @@ type origin interface {
 // OpenLazy makes an arena of im whose pages come in as they are touched. What
 // brings in the rest is Prefetch, or Populate. It takes im over: Close closes it, after the
 // arena. Pages are touched in one file only, that of a chain which has most: what
-// the others have, and what is compressed, is brought in before OpenLazy returns, and
+// the others have, what is compressed, and what is in sparse blocks is brought in before OpenLazy returns, and
 // Eager says how much that was. ErrNotSupported if the guard cannot bring pages
 // in; shadow can from one file only that is not compressed.
 func OpenLazy(im *checkpoint.Image, o Options) (*arena.Arena, *Lazy, error) {

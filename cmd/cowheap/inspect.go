@@ -34,11 +34,12 @@ type checkpointReport struct {
 	Time        time.Time    `json:"time,omitzero"`
 	Size        int64        `json:"size"`   // bytes of the arena
 	Pages       int64        `json:"pages"`  // stored in this file
-	Blocks      int64        `json:"blocks"` // regions of 2 MiB with at least one of them
+	Blocks      int64        `json:"blocks"` // regions of 2 MiB with at least one of them, or with some that became zero; those that share a block count once
 	Bytes       int64        `json:"bytes"`  // of this file
 	Incremental bool         `json:"incremental"`
 	Compressed  bool         `json:"compressed"`
-	Chain       int          `json:"chain"` // files that the state is in
+	Sparse      bool         `json:"sparse"` // regions may share a block
+	Chain       int          `json:"chain"`  // files that the state is in
 	ChainBytes  int64        `json:"chain_bytes"`
 	Roots       []rootReport `json:"roots"`
 	Regions     []int        `json:"regions"` // bytes stored for each 2 MiB of the arena, in all files
@@ -120,7 +121,8 @@ func inspectFile(path string) (c checkpointReport, err error) {
 		c.Parent = i.Parent.String()
 	}
 	c.Pages, c.Blocks, c.Bytes = i.Pages, i.Blocks, i.Bytes
-	c.Incremental, c.Compressed, c.Chain, c.ChainBytes = i.Incremental, i.Compressed, i.Chain, i.ChainBytes
+	c.Incremental, c.Compressed, c.Sparse = i.Incremental, i.Compressed, i.Sparse
+	c.Chain, c.ChainBytes = i.Chain, i.ChainBytes
 	for _, root := range i.Roots {
 		r := rootReport{Name: root.Name, Offset: root.Offset, Layout: typeReports(root.Layout), layout: root.Layout}
 		if len(root.Layout) > 0 {

@@ -42,6 +42,9 @@ func (c *checkpointReport) writeText(w io.Writer) {
 	if c.Compressed {
 		kind += ", compressed"
 	}
+	if c.Sparse {
+		kind += ", with sparse blocks"
+	}
 	line("kind", "%s", kind)
 	line("arena", "%s (%d bytes)", formatBytes(c.Size), c.Size)
 	line("file", "%s: %d pages of 4096 bytes in %d blocks", formatBytes(c.Bytes), c.Pages, c.Blocks)

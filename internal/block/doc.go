@@ -17,9 +17,9 @@
 //
 //  1. Every bit of a block is covered: the header by its own checksum, each
 //     page by a checksum in the header. What a field does not use is zero, and
-//     [Header.Check] refuses anything else.
-//  2. The size of a block follows from its header alone and lies between
-//     [MinSize] and [MaxSize].
+//     [Header.Check] and [Sparse.Check] refuse anything else.
+//  2. The size of a block of either kind follows from its header alone and lies
+//     between [MinSize] and [MaxSize].
 //  3. No method allocates, none writes to memory other than the header's, and
 //     after Check returned nil none can be made to index out of range by the
 //     header's content.
