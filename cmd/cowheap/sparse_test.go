@@ -9,9 +9,6 @@ import (
 	"github.com/cowheap/cowheap/checkpoint"
 )
 
-// state is a Source in a byte slice.
-type state struct{ *bytes.Reader }
-
 // TestBlocksThatRegionsShare: inspect draws them region by region, verify reads them,
 // diff names their pages.
 func TestBlocksThatRegionsShare(t *testing.T) {
