@@ -73,11 +73,14 @@ func files(t *testing.T) (all []file) {
 	return all
 }
 
-func TestOnlyFilesThatSayUnsafeImportIt(t *testing.T) {
+func TestFilesThatImportUnsafeSaySo(t *testing.T) {
 	for _, f := range files(t) {
 		name := strings.TrimSuffix(strings.TrimSuffix(f.path, ".go"), "_test")
-		if slices.Contains(f.imports, "unsafe") && !strings.HasSuffix(name, "_unsafe") {
+		switch imports, says := slices.Contains(f.imports, "unsafe"), strings.HasSuffix(name, "_unsafe"); {
+		case imports && !says:
 			t.Errorf("%s imports unsafe: its name must end in _unsafe", f.path)
+		case says && !imports:
+			t.Errorf("%s does not import unsafe: its name says so", f.path)
 		}
 	}
 }

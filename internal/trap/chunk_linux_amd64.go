@@ -1,5 +1,3 @@
-//go:build linux && amd64
-
 package trap
 
 // Chunks: the resolver where pages are protected by mprotect.
