@@ -408,7 +408,7 @@ func TestLastSnapshotMayBeClosedWhileWritersFault(t *testing.T) {
 		}
 		stop.Store(true)
 		wg.Wait()
-		if n := a.Stats().PreservedPages; n != 0 {
+		if n := settled(a).PreservedPages; n != 0 {
 			t.Errorf("tracking %v: %d pages are still preserved", track, n)
 		}
 	}

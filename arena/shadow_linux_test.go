@@ -183,7 +183,7 @@ func shadowModel(t *testing.T, seed uint64, arming Arming, mode tracking) {
 	}
 	open, forks = nil, nil
 	check("closing all")
-	if s := a.Stats(); s.PreservedPages != 0 {
+	if s := settled(a); s.PreservedPages != 0 {
 		t.Fatalf("seed %d: after all are closed: %+v", seed, s)
 	}
 }
@@ -409,7 +409,7 @@ func TestShadowOverrunGivesTheOldestUpFirst(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if s := a.Stats(); s.PreservedPages != 0 {
+	if s := settled(a); s.PreservedPages != 0 {
 		t.Errorf("%+v", s)
 	}
 }

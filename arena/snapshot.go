@@ -144,9 +144,9 @@ func (h *handle) stats() SnapshotStats {
 	}
 }
 
-// Close gives the preserved pages back. It is idempotent, waits for a ReadAt or
-// Stream that runs no longer than that copies 256 KiB or a few milliseconds' worth,
-// and may be called by a writer.
+// Close gives the preserved pages back, or leaves that to whoever is just at work on the arena's
+// snapshots. It is idempotent, waits for a ReadAt or Stream that runs no longer than that
+// copies 256 KiB or a few milliseconds' worth, and may be called by a writer.
 func (s *Snapshot) Close() error {
 	s.cleanup.Stop()
 	return s.h.close()

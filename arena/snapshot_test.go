@@ -130,7 +130,7 @@ func TestSnapshotsInAnyOrder(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if s := a.Stats(); s.PreservedPages != 0 || s.Snapshots != 0 {
+			if s := settled(a); s.PreservedPages != 0 || s.Snapshots != 0 {
 				t.Fatalf("after all are closed: %+v", s)
 			}
 		}
@@ -360,7 +360,7 @@ func TestSnapshotMayBeClosedByAWriterThatItWaitsFor(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
-		if s := a.Stats(); s.Snapshots != 0 || s.PreservedPages != 0 {
+		if s := settled(a); s.Snapshots != 0 || s.PreservedPages != 0 {
 			t.Errorf("%+v", s)
 		}
 	})

@@ -409,12 +409,21 @@ func stress(t *testing.T, g Guard, w way) {
 	family.Wait()
 	stop.Store(true)
 	wg.Wait()
-	s := a.Stats()
+	s := settled(a)
 	t.Logf("%v %s: %d snapshots, %d updates, %d faults, %d touches, %d pages taken along, %d passes over %d pages, %d slices, %d rollbacks, %d forks, %d pages trimmed",
 		g, w.name, taken, updates.Load(), s.Faults, s.Touched, s.Neighbours, passes, reprotected, held, rollbacks, forks, s.Trimmed/pageSize)
 	if s.PreservedPages != 0 {
 		t.Errorf("%d pages are still preserved", s.PreservedPages)
 	}
+}
+
+// settled is a's Stats once every snapshot that was closed has been given back: somebody who
+// holds mu, as the keeper of the pool does when the resolver has rung, does that when he is done.
+func settled(a *Arena) Stats {
+	a.mu.Lock()
+	_ = a.giveBack() // an error is munmap's, and Close would have had it
+	a.unlock()
+	return a.Stats()
 }
 
 // touchSome announces a write of eight bytes to each of two places in the n bytes from base

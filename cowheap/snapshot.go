@@ -65,8 +65,9 @@ type SnapshotStats = arena.SnapshotStats
 // Stats may be called after Close, too.
 func (s *Snapshot) Stats() SnapshotStats { return s.s.Stats() }
 
-// Close gives the preserved pages back. It is idempotent, ends a WriteTo, Save or
-// ReadAt that runs with ErrClosed, and may be called inside Update.
+// Close gives the preserved pages back, or leaves that to whoever is just at work on the heap's
+// snapshots. It is idempotent, ends a WriteTo, Save or ReadAt that runs with ErrClosed, and may
+// be called inside Update.
 func (s *Snapshot) Close() error {
 	s.h.sp.profile.closed(s.tick)
 	return s.s.Close()
