@@ -25,7 +25,7 @@ var (
 	// ErrForeign: a snapshot of another heap.
 	ErrForeign = arena.ErrForeign
 	// ErrConcurrentWrite: somebody wrote to the heap outside Update while a
-	// snapshot was taken. The snapshot was discarded.
+	// snapshot was taken. The snapshot was discarded; older ones stay as they are.
 	ErrConcurrentWrite = arena.ErrConcurrentWrite
 
 	// ErrNoDir: the heap was made without a directory. Use Open, or

@@ -74,7 +74,7 @@ func runDiff(args []string, stdout, stderr io.Writer) (err error) {
 		return err
 	}
 	if d.Pages > 0 || len(d.Roots) > 0 {
-		return &exitError{exitDiffers, fmt.Errorf("%d pages and %d roots differ", d.Pages, len(d.Roots))}
+		return &exitError{exitDiffers, fmt.Errorf("they differ: pages %d, roots %d", d.Pages, len(d.Roots))}
 	}
 	return nil
 }
@@ -131,14 +131,14 @@ func readRegion(im *checkpoint.Image, region int, p []byte) error {
 func (d *difference) writeText(w io.Writer) error {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "a  %s, arena %s\nb  %s, arena %s\n", printable(d.A), formatBytes(d.SizeA), printable(d.B), formatBytes(d.SizeB))
-	fmt.Fprintf(&b, "%d pages differ, %d bytes in them\n", d.Pages, d.Bytes)
+	fmt.Fprintf(&b, "pages that differ: %d, bytes in them: %d\n", d.Pages, d.Bytes)
 	const most = 20
 	for i, r := range d.Runs {
 		if i == most {
-			fmt.Fprintf(&b, "  and %d more rows of pages\n", len(d.Runs)-most)
+			fmt.Fprintf(&b, "  and further rows of pages: %d\n", len(d.Runs)-most)
 			break
 		}
-		fmt.Fprintf(&b, "  %12x  %d pages\n", r.First*pageBytes, r.Count)
+		fmt.Fprintf(&b, "  %12x  pages from there on: %d\n", r.First*pageBytes, r.Count)
 	}
 	for _, r := range d.Roots {
 		fmt.Fprintf(&b, "root %q: %s\n", r.Name, r.Reason)
