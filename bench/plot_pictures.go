@@ -72,7 +72,7 @@ var pictures = map[string][]picture{
 		{file: "restore-touch", title: "Lazy restore: the first touch of a page that is not there yet", unit: "ns", prefix: "lazy-touch/", note: "Files are in the page cache."},
 	},
 	"prefetch": {{title: "From a lazy Open until 99% of 10,000 queries were answered within 100 us", unit: "ms",
-		note: "File not in the page cache. learned: the heap knows what was touched in earlier runs; plain: it does not. zipf: how uneven the queries are."}},
+		note: "File not in the page cache. learned: the heap knows what was touched in earlier runs; plain: it does not; first: it learns. zipf: how uneven the queries are; same: the same each time."}},
 }
 
 const (

@@ -25,17 +25,22 @@ import (
 //   - zipf-0.99: the exponent of YCSB. Of some 5,000 pages that a sample of 1 GiB asks for two thirds are in no other of four
 //     samples: nobody can learn those.
 //   - zipf-1.2: a program that comes back to what it works with.
+//   - same: a program that asks for the same each time it comes up: one sample of zipf-0.99. So do, nearly, functions that are
+//     restored for each request (REAP: Ustiugov et al., ASPLOS 2021).
 //
 //   - plain: without Options.Learn. Everything is brought in in the background all the same.
 //   - learned: after three restores with other samples of the same distribution, which are not measured.
+//   - first: the first restore that learns, which reads the file ahead instead of bringing it in.
 //
 // Not measured: a disk that is slow to seek, unless -dir is on one.
 
 const (
 	prefetchPlain   = "plain"
 	prefetchLearned = "learned"
+	prefetchFirst   = "first"
 	prefetchFlat    = "/zipf-0.99"
 	prefetchSteep   = "/zipf-1.2"
+	prefetchSame    = "/same"
 
 	prefetchQueries = 10_000
 	prefetchLimit   = 100 * time.Microsecond
@@ -53,10 +58,14 @@ func prefetchCase() *Case {
 			{prefetchLearned + prefetchFlat, "ms", prefetchPlain + prefetchFlat},
 			{prefetchPlain + prefetchSteep, "ms", prefetchPlain + prefetchSteep},
 			{prefetchLearned + prefetchSteep, "ms", prefetchPlain + prefetchSteep},
+			{prefetchPlain + prefetchSame, "ms", prefetchPlain + prefetchSame},
+			{prefetchLearned + prefetchSame, "ms", prefetchPlain + prefetchSame},
+			{prefetchFirst + prefetchSame, "ms", prefetchPlain + prefetchSame},
 		},
 		Bounds: []Bound{
 			{prefetchLearned + prefetchFlat, "<=", 0.5, prefetchPlain + prefetchFlat},
 			{prefetchLearned + prefetchSteep, "<=", 0.5, prefetchPlain + prefetchSteep},
+			{prefetchLearned + prefetchSame, "<=", 0.5, prefetchPlain + prefetchSame},
 		},
 		Open: openPrefetch,
 	}
@@ -85,34 +94,34 @@ func (b *prefetchBench) Close() error { return nil }
 
 // Measure restores once; learning the set anew each time, so that the variants do not depend on their order.
 func (b *prefetchBench) Measure(variant string) (Reading, error) {
-	way, skew, _ := strings.Cut(variant, "/zipf-")
-	exponent, err := strconv.ParseFloat(skew, 64)
-	if err != nil {
-		return Reading{}, err
-	}
+	way, of, _ := strings.Cut(variant, "/")
 	if way == prefetchPlain {
-		took, err := b.ask(exponent, true)
+		took, err := b.ask(of, true)
 		return Reading{Value: took, Bytes: b.size}, err
 	}
 	sets, err := filepath.Glob(filepath.Join(b.dir, "*.touched"))
 	for _, path := range sets {
 		err = errors.Join(err, os.Remove(path))
 	}
-	for range b.lessons {
-		_, e := b.ask(exponent, false)
+	lessons := b.lessons
+	if way == prefetchFirst {
+		lessons = 0
+	}
+	for range lessons {
+		_, e := b.ask(of, false)
 		err = errors.Join(err, e)
 	}
 	if err != nil {
 		return Reading{}, err
 	}
-	took, err := b.ask(exponent, false)
+	took, err := b.ask(of, false)
 	return Reading{Value: took, Bytes: b.size}, err
 }
 
 // ask opens the heap and asks until enough queries have been answered in time. In milliseconds.
-func (b *prefetchBench) ask(exponent float64, plain bool) (took float64, err error) {
-	queries := b.queries(exponent)
-	if err := evict(b.dir); err != nil {
+func (b *prefetchBench) ask(of string, plain bool) (took float64, err error) {
+	queries, err := b.queries(of)
+	if err = errors.Join(err, evict(b.dir)); err != nil {
 		return 0, err
 	}
 	o := lazyOptions(b.size)
@@ -151,10 +160,19 @@ func (b *prefetchBench) ask(exponent float64, plain bool) (took float64, err err
 	})
 }
 
-// queries is another sample.
-func (b *prefetchBench) queries(exponent float64) []uint32 {
+// queries is another sample of the distribution, or the same one again.
+func (b *prefetchBench) queries(of string) ([]uint32, error) {
+	if "/"+of == prefetchSame {
+		return b.draw(0.99, 0), nil
+	}
 	b.sample++
-	source := rand.New(rand.NewPCG(b.sample, 1<<13))
+	exponent, err := strconv.ParseFloat(strings.TrimPrefix(of, "zipf-"), 64)
+	return b.draw(exponent, b.sample), err
+}
+
+// draw is sample number sample.
+func (b *prefetchBench) draw(exponent float64, sample uint64) []uint32 {
+	source := rand.New(rand.NewPCG(sample, 1<<13))
 	n := float64(len(b.pages))
 	queries := make([]uint32, prefetchQueries)
 	for i := range queries {

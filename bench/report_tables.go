@@ -89,6 +89,7 @@ var findings = map[string][]finding{
 		{"Lazy Open to the first byte", restoreOpenLarge, "64 times the state", restoreOpenSmall, "the small one"},
 	},
 	"prefetch": {
+		{"Until 99% of the queries are quick, the same each time", prefetchLearned + prefetchSame, "with Learn", prefetchPlain + prefetchSame, "without"},
 		{"Until 99% of the queries are quick, some pages hot", prefetchLearned + prefetchSteep, "with Learn", prefetchPlain + prefetchSteep, "without"},
 		{"The same, more evenly", prefetchLearned + prefetchFlat, "with Learn", prefetchPlain + prefetchFlat, "without"},
 	},

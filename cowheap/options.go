@@ -36,8 +36,9 @@ type Options struct {
 	NoPrefetch bool
 	// Learn has a lazy Open note which pages are touched in its first five seconds, beside the checkpoint in a
 	// file of at most 512 KiB with the ending .touched, and bring in first what was noted the last time, if the
-	// state has 64 MiB or more. Measure whether it helps: "bench prefetch" shows no steady gain. Default off;
-	// nothing is learned where NoPrefetch is set.
+	// state has 64 MiB or more. The first time, when nothing is known, pages come in only as they are touched until that is
+	// noted. It pays for programs that ask for nearly the same each time they come up, and not for those whose
+	// requests are drawn anew: "bench prefetch". Default off; nothing is learned where NoPrefetch is set.
 	Learn bool
 	// Keep is how many checkpoints the directory keeps. Default 2: one to
 	// restore, one to fall back to. What they are incremental to stays as well.

@@ -103,15 +103,17 @@ func (f file) String() string {
 // Prefetch starts to bring the rest in, in the background, until Stop or
 // Populate. Call it once, when the arena's Options.Hold may be called.
 func (l *Lazy) Prefetch() {
-	recording, enough := context.WithCancel(l.ctx)
-	if l.learned != nil {
-		l.wg.Go(func() { l.learned.record(recording) })
-	}
 	l.wg.Go(func() {
+		recording, enough := context.WithCancel(l.ctx)
 		defer enough() // all is in: nothing will fault any more
 		if k := l.learned; k != nil {
-			// An error here is met again below.
 			f := l.from.(file)
+			if len(k.pages) == 0 {
+				k.survey(l.ctx, f)
+			} else {
+				l.wg.Go(func() { k.record(recording) })
+			}
+			// An error here is met again below.
 			_ = k.bring(l.ctx, f, k.first(f.Size()/block.PageSize), l.bring)
 		}
 		// One worker: the program that uses the arena needs the others. Its

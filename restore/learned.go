@@ -2,6 +2,7 @@ package restore
 
 import (
 	"context"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -32,11 +33,14 @@ const (
 	// share the set is left to what brings in all.
 	learnedLeast = 64 << 20 / block.PageSize
 	learnedShare = 16
+	// readThroughAt is how many bytes are read at a time while somebody faults: who does waits for that, at most.
+	readThroughAt = 256 << 10
 )
 
 // Learn has Prefetch begin with the pages that were touched first in earlier lazy restores from the same
 // directory, and record those that are touched in this one: beside the checkpoint, in a file of 512 KiB at most, with the
-// ending .touched. Call it before Prefetch. A damaged set is not used, and LearnErr
+// ending .touched. The first time, when nothing is known, it reads the file ahead and brings nothing of it in until that is
+// recorded, five seconds at most. Call it before Prefetch. A damaged set is not used, and LearnErr
 // says so. Of what is no file nothing is learned.
 func (l *Lazy) Learn() {
 	f, ok := l.from.(file)
@@ -73,6 +77,33 @@ func (l *Lazy) LearnErr() error {
 	return l.learned.err
 }
 
+// survey is for the first restore that learns: it records what is touched, and returns when that is known. Meanwhile
+// the file is only read into the page cache, where it is there for whoever touches it: of what has been brought in
+// nobody could tell whether it was touched.
+func (k *learned) survey(ctx context.Context, f file) {
+	ctx, enough := context.WithCancel(ctx)
+	defer enough()
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		readThrough(ctx, f.Direct().File)
+		k.rec.ready.Store(true)
+	})
+	k.record(ctx)
+	enough()
+	wg.Wait()
+}
+
+// readThrough reads a file, as far as it can be read, and keeps nothing of it.
+func readThrough(ctx context.Context, f *os.File) {
+	buf := make([]byte, readThroughAt)
+	for off := int64(0); ctx.Err() == nil; {
+		n, err := f.ReadAt(buf, off)
+		if off += int64(n); err != nil {
+			return
+		}
+	}
+}
+
 // record records until ctx ends or enough is known, and saves it.
 func (k *learned) record(ctx context.Context) {
 	k.rec.run(ctx)
@@ -95,9 +126,16 @@ func (k *learned) first(pages int64) []uint32 {
 	return k.pages[:min(int64(len(k.pages)), pages/learnedShare)]
 }
 
-// bring brings a set in, in its order. A page alone, unless it begins a group: those who read
-// on fault at each of them, those who jump about seldom do. What is damaged is left to those who touch
-// it, and to Populate.
+// rowOf is how many pages a fault of a set stands for, from the one that faulted on: it alone, unless it begins a group.
+// Those who read on fault at each of these, those who jump about seldom do.
+func rowOf(page uint32) int {
+	if page%aroundPages == 0 {
+		return aroundPages
+	}
+	return 1
+}
+
+// bring brings a set in, in its order. What is damaged is left to those who touch it, and to Populate.
 func (k *learned) bring(ctx context.Context, f file, set []uint32, do func(off int64, pages []byte) error) error {
 	var next atomic.Int64
 	work := func() error {
@@ -116,10 +154,7 @@ func (k *learned) bring(ctx context.Context, f file, set []uint32, do func(off i
 				if f.BlockSize(int(page/block.RegionPages)) == 0 || k.rec.isIn(page) {
 					continue
 				}
-				n := int64(1)
-				if page%aroundPages == 0 {
-					n = min(aroundPages, f.Size()/block.PageSize-int64(page))
-				}
+				n := min(int64(rowOf(page)), f.Size()/block.PageSize-int64(page))
 				row, off := mem.Bytes(0, uint64(n)*block.PageSize), int64(page)*block.PageSize
 				if _, err := f.ReadAt(row, off); err != nil {
 					continue
@@ -133,6 +168,7 @@ func (k *learned) bring(ctx context.Context, f file, set []uint32, do func(off i
 	}
 	errs := make([]error, learnedReaders)
 	var wg sync.WaitGroup
+	wg.Go(func() { ahead(ctx, f.Direct(), set) })
 	for i := range errs {
 		wg.Go(func() { errs[i] = work() })
 	}

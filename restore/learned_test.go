@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/cowheap/cowheap/arena"
 	"github.com/cowheap/cowheap/checkpoint"
@@ -102,6 +103,43 @@ func TestFaultsAreLearnedAndComeInFirst(t *testing.T) {
 		l.Prefetch()
 		if err := l.Populate(t.Context()); err != nil {
 			t.Fatal(err)
+		}
+		if !bytes.Equal(bytesOf(a), want) {
+			t.Error("the restored bytes differ")
+		}
+		healthy(t, a)
+	})
+}
+
+// The first restore that learns sees every page that is touched, and brings the rest in when nothing
+// new was touched for a while.
+func TestFirstRestoreSeesAllThatIsTouched(t *testing.T) {
+	eachGuard(t, func(t *testing.T, g arena.Guard) {
+		src, want := source(t, g)
+		im := saved(t, src)
+		path := im.Info().Path
+		im.Close()
+		a, l := openLearning(t, path, g)
+		l.Prefetch()
+		b, sum := bytesOf(a), byte(0)
+		defer func() { sink = sum }()
+		pages := []uint32{48, 333, 340, 600, 700}
+		for _, page := range pages {
+			time.Sleep(recordFirst) // the rest of the file is in the page cache long since
+			sum += b[page*block.PageSize]
+		}
+		var wait time.Duration
+		for s := a.Stats(); s.RestoredPages < s.RestorePages; s = a.Stats() {
+			if wait += 10 * time.Millisecond; wait > 2*recordFor {
+				t.Fatalf("%d of %d pages are in", s.RestoredPages, s.RestorePages)
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		if err := l.Populate(t.Context()); err != nil || l.LearnErr() != nil {
+			t.Fatal(err, l.LearnErr())
+		}
+		if got, err := readTouched(path); err != nil || !slices.Equal(slices.Sorted(slices.Values(got)), pages) {
+			t.Errorf("learned %v, %v; want %v", got, err, pages)
 		}
 		if !bytes.Equal(bytesOf(a), want) {
 			t.Error("the restored bytes differ")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/bits"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cowheap/cowheap/arena"
@@ -19,12 +20,17 @@ type recorder struct {
 	bulk   []uint64 // it came in, or will, without having been touched
 	now    []uint64
 	faults []uint32
+
+	ready atomic.Bool // whatever is touched is in the page cache: a program need not wait long for it
 }
 
 const (
 	// recordFor is how long first touches are recorded: a program that is
 	// slow to start has shown by then what it starts with.
 	recordFor = 5 * time.Second
+	// recordQuiet is how long nothing new was touched when a program has what it
+	// starts with, if it need not wait for it.
+	recordQuiet = 500 * time.Millisecond
 	// recordFirst is the time between the first two looks. It grows, so that the order of first
 	// touches is known best where it matters.
 	recordFirst = 2 * time.Millisecond
@@ -47,24 +53,31 @@ func newRecorder(a *arena.Arena) *recorder {
 	return r
 }
 
-// run records until ctx ends, or all, that is recordFor, is over.
+// run records until ctx ends, recordFor is over, or the program has what it starts with.
 func (r *recorder) run(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, recordFor)
 	defer cancel()
+	last := time.Now()
 	for wait := recordFirst; ctx.Err() == nil; wait = min(wait*5/4, recordMost) {
 		select {
 		case <-ctx.Done():
 		case <-time.After(wait):
 		}
-		r.look()
+		if r.look() {
+			last = time.Now()
+		} else if r.ready.Load() && time.Since(last) > recordQuiet {
+			return
+		}
 	}
 }
 
-// look records what has come in since it was called last.
-func (r *recorder) look() {
+// look records what has come in since it was called last, and says whether something has.
+func (r *recorder) look() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	before := len(r.faults)
 	r.take(0, r.now)
+	return len(r.faults) > before
 }
 
 // take looks at the words from at on.
