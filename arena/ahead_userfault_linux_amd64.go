@@ -40,10 +40,13 @@ const (
 	// Losing less is none to give room and processors for.
 	aheadIdleShare = 0.05
 	// Load is looked at so often, and over so long: writers may come in bursts. They
-	// are busy when they have lost so much without a break.
-	aheadLook   = time.Millisecond
-	aheadWindow = 5 * time.Millisecond
-	aheadLoss   = 5 * time.Millisecond
+	// are busy when they have lost a part of what copying everything takes without a break, and at least
+	// and at most so much: whoever has more to copy waits until it is surer.
+	aheadLook     = time.Millisecond
+	aheadWindow   = 5 * time.Millisecond
+	aheadLoss     = 5 * time.Millisecond
+	aheadLossMost = 25 * time.Millisecond
+	aheadStake    = 16
 	// copyFactor is what preserving a page ahead costs beside its copy.
 	copyFactor = 2
 )
@@ -78,9 +81,11 @@ func (l *layer) plan() plan {
 	defer c.alone.Unlock()
 	now := g.spent()
 	forced := g.a.opts.Preserving == PreserveAhead
+	all := c.total / pageSize * g.h.Stats().CopyTicks * copyFactor
+	least := min(max(g.clock.duration(all)/aheadStake, aheadLoss), aheadLossMost)
 	if c.since == (spent{}) {
 		c.since, c.last = now, now
-		c.busy = c.load.busy(g.clock)
+		c.busy = c.load.busy(g.clock, least)
 		c.begun = forced || c.busy
 	}
 	held := c.busy && c.pays()
@@ -90,8 +95,7 @@ func (l *layer) plan() plan {
 		// Whatever it was, it is over.
 		c.busy, c.begun = false, forced
 	default:
-		all := c.total / pageSize * g.h.Stats().CopyTicks * copyFactor
-		c.busy = c.busy || c.load.busy(g.clock)
+		c.busy = c.busy || c.load.busy(g.clock, least)
 		c.begun = c.begun || c.busy || share > aheadLongShare && now.resolver-c.since.resolver > all
 		held = c.busy && c.pays()
 	}

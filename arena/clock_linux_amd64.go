@@ -52,6 +52,6 @@ func (l *load) look(now spent, c clock) (share float64) {
 	return share
 }
 
-// busy: writers have been losing most of a processor for some time. One window says little. After a
+// busy: writers have been losing most of a processor until it came to least. One window says little. After a
 // stall, of whatever cause, writers do at full speed what has been waiting.
-func (l *load) busy(c clock) bool { return c.duration(l.lost) >= aheadLoss }
+func (l *load) busy(c clock, least time.Duration) bool { return c.duration(l.lost) >= least }
