@@ -2,7 +2,6 @@ package restore
 
 import (
 	"bytes"
-	"context"
 	"testing"
 
 	"github.com/cowheap/cowheap/arena"
@@ -53,8 +52,4 @@ func TestReadAheadIsWhereThePagesAre(t *testing.T) {
 	if rows != 0 {
 		t.Errorf("%d rows are left out", rows)
 	}
-	ahead(t.Context(), d, faults)
-	ended, cancel := context.WithCancel(t.Context())
-	cancel()
-	ahead(ended, d, faults)
 }

@@ -11,6 +11,16 @@ import (
 	"github.com/cowheap/cowheap/arena"
 )
 
+// eventually waits until it is.
+func eventually(t *testing.T, is func() bool) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); !is(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("it does not come to that")
+		}
+	}
+}
+
 // forked is a fork of what a is now, which then goes on.
 func forked(t *testing.T, a *arena.Arena, o Options) (*arena.Arena, *Lazy) {
 	t.Helper()
@@ -88,12 +98,10 @@ func TestPopulateEndsTheNeedForTheParent(t *testing.T) {
 		if last != total || total != int64(len(want)) {
 			t.Errorf("told of %d bytes of %d, want %d", last, total, len(want))
 		}
-		s := a.Stats()
-		for end := time.Now().Add(5 * time.Second); s.PreservedPages != 0 && time.Now().Before(end); s = a.Stats() {
-			time.Sleep(time.Millisecond) // the arena's keeper gives them back if it is at work
-		}
-		if s.Forks != 0 || s.PreservedPages != 0 {
-			t.Errorf("the parent has %d forks and %d preserved pages", s.Forks, s.PreservedPages)
+		// The arena's keeper gives the pages back if it is just at work.
+		eventually(t, func() bool { return a.Stats().PreservedPages == 0 })
+		if n := a.Stats().Forks; n != 0 {
+			t.Errorf("the parent has %d forks", n)
 		}
 		if err := a.Close(); err != nil {
 			t.Fatal(err)

@@ -112,9 +112,9 @@ func (l *Lazy) Prefetch() {
 				k.survey(l.ctx, f)
 			} else {
 				l.wg.Go(func() { k.record(recording) })
+				// An error here is met again below.
+				_ = k.bring(l.ctx, f, k.first(f.Size()/block.PageSize), l.bring)
 			}
-			// An error here is met again below.
-			_ = k.bring(l.ctx, f, k.first(f.Size()/block.PageSize), l.bring)
 		}
 		// One worker: the program that uses the arena needs the others. Its
 		// error is kept for Err.

@@ -82,7 +82,6 @@ func (l *Lazy) LearnErr() error {
 // nobody could tell whether it was touched.
 func (k *learned) survey(ctx context.Context, f file) {
 	ctx, enough := context.WithCancel(ctx)
-	defer enough()
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		readThrough(ctx, f.Direct().File)

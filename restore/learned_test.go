@@ -39,12 +39,18 @@ func openLearning(t *testing.T, path string, g arena.Guard) (*arena.Arena, *Lazy
 	return a, l
 }
 
+// savedAt is where a checkpoint stands, and what is in it.
+func savedAt(t *testing.T, g arena.Guard) (path string, want []byte) {
+	t.Helper()
+	src, want := source(t, g)
+	im := saved(t, src)
+	defer im.Close()
+	return im.Info().Path, want
+}
+
 func TestFaultsAreLearnedAndComeInFirst(t *testing.T) {
 	eachGuard(t, func(t *testing.T, g arena.Guard) {
-		src, want := source(t, g)
-		im := saved(t, src)
-		path := im.Info().Path
-		im.Close()
+		path, want := savedAt(t, g)
 		a, l := openLearning(t, path, g)
 		if l.Learned() != 0 || l.LearnErr() != nil {
 			t.Fatalf("learned %d, %v of nothing", l.Learned(), l.LearnErr())
@@ -115,10 +121,7 @@ func TestFaultsAreLearnedAndComeInFirst(t *testing.T) {
 // new was touched for a while.
 func TestFirstRestoreSeesAllThatIsTouched(t *testing.T) {
 	eachGuard(t, func(t *testing.T, g arena.Guard) {
-		src, want := source(t, g)
-		im := saved(t, src)
-		path := im.Info().Path
-		im.Close()
+		path, want := savedAt(t, g)
 		a, l := openLearning(t, path, g)
 		l.Prefetch()
 		b, sum := bytesOf(a), byte(0)
@@ -128,13 +131,10 @@ func TestFirstRestoreSeesAllThatIsTouched(t *testing.T) {
 			time.Sleep(recordFirst) // the rest of the file is in the page cache long since
 			sum += b[page*block.PageSize]
 		}
-		var wait time.Duration
-		for s := a.Stats(); s.RestoredPages < s.RestorePages; s = a.Stats() {
-			if wait += 10 * time.Millisecond; wait > 2*recordFor {
-				t.Fatalf("%d of %d pages are in", s.RestoredPages, s.RestorePages)
-			}
-			time.Sleep(10 * time.Millisecond)
-		}
+		eventually(t, func() bool {
+			s := a.Stats()
+			return s.RestoredPages == s.RestorePages
+		})
 		if err := l.Populate(t.Context()); err != nil || l.LearnErr() != nil {
 			t.Fatal(err, l.LearnErr())
 		}
@@ -157,10 +157,7 @@ func offHeap(t *testing.T, p []byte) []byte {
 }
 
 func TestDamagedSetsAreReportedAndNotUsed(t *testing.T) {
-	src, want := source(t, arena.GuardAuto)
-	im := saved(t, src)
-	path := im.Info().Path
-	im.Close()
+	path, want := savedAt(t, arena.GuardAuto)
 	good := encodeTouched([]uint32{1, 2, 1 << 31, 3, 1})
 	flip := func(i int) []byte {
 		b := bytes.Clone(good)
