@@ -7,7 +7,7 @@
 //	Reader      from an io.Reader, front to back
 //	Image       from a file and its parents, any region or page of the state
 //	Fold        a full checkpoint of an Image
-//	Store       a directory: Save, Receive, List, Latest, Verify, Prune, Fold
+//	Store       a directory: Save, SaveLive, Receive, List, Latest, Verify, Prune, Fold
 //
 // Words:
 //
@@ -36,8 +36,8 @@
 //     a [*ReadError] and not damage.
 //  3. What is written depends on the source and the options alone: equal states
 //     give equal files, apart from ID and time, and compressed ones by the same
-//     version of cowheap on the same kind of processor.
-//  4. Writing needs no seek, and neither does a Reader, which stops at the
+//     version of cowheap on the same kind of processor. SaveLive may keep zero pages.
+//  4. Writing needs no seek (SaveLive's does), and neither does a Reader, which stops at the
 //     checkpoint's end. Opening an Image costs a read of the index; its blocks
 //     are verified when they are read.
 //  5. In a Store a checkpoint appears under its name when it is complete and on

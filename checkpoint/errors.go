@@ -26,6 +26,10 @@ var (
 	// not where it should be. See [ParentError].
 	ErrNoParent = errors.New("no parent checkpoint found")
 
+	// ErrNotLive: the state cannot be saved while it changes, for the reason that is said. The
+	// directory is as it was. See [Store.SaveLive].
+	ErrNotLive = errors.New("not to be saved while it changes, save it from a snapshot")
+
 	// ErrClosed: the Store or Image was closed before.
 	ErrClosed = errors.New("already closed")
 )
@@ -139,7 +143,7 @@ func (e *LimitError) Error() string {
 type WriteError struct {
 	Path   string // "" for a stream
 	Op     string // "creating", "writing", "syncing", "closing", "renaming"
-	Offset int64  // bytes written before it
+	Offset int64  // bytes written before it; where it was, if something was written over
 	Err    error
 }
 

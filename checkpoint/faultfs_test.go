@@ -42,7 +42,8 @@ type operation struct {
 // inode is a file's content.
 type inode struct {
 	data   []byte
-	synced int // bytes certain to be on disk, -1 if not even its length is
+	inRow  []byte // the same without what was written in place since the last sync, nil if nothing was
+	synced int    // bytes certain to be on disk, -1 if not even its length is
 }
 
 var errCrashed = errors.New("the machine has crashed")
@@ -191,7 +192,26 @@ func (f *faultFile) Write(p []byte) (int, error) {
 		n = len(p)
 	}
 	f.node.data = append(f.node.data, p[:n]...)
+	if f.node.inRow != nil {
+		f.node.inRow = append(f.node.inRow, p[:n]...)
+	}
 	if _, werr := f.f.Write(p[:n]); werr != nil {
+		return 0, werr
+	}
+	return n, err
+}
+
+func (f *faultFile) WriteAt(p []byte, off int64) (int, error) {
+	n, err := f.fs.step(&operation{what: fmt.Sprintf("write %d at %d", len(p), off), name: f.name, data: p})
+	if n < 0 {
+		n = len(p)
+	}
+	if f.node.inRow == nil {
+		f.node.inRow = slices.Clone(f.node.data)
+	}
+	copy(f.node.data[off:], p[:n])
+	f.node.synced = min(f.node.synced, int(off))
+	if _, werr := f.f.WriteAt(p[:n], off); werr != nil {
 		return 0, werr
 	}
 	return n, err
@@ -201,6 +221,7 @@ func (f *faultFile) Sync() error {
 	if _, err := f.fs.step(&operation{what: "sync " + f.name}); err != nil {
 		return err
 	}
+	f.node.inRow = nil
 	f.node.synced = len(f.node.data)
 	return nil // the real sync would only cost time
 }
@@ -229,14 +250,26 @@ func (fs *faultFS) afterCrash(t *testing.T, visit func(state, dir string)) {
 				change(names)
 			}
 		}
-		for name, keep := range map[string]func(n *inode) []byte{
+		ways := map[string]func(n *inode) []byte{
 			"nothing that was not synced": func(n *inode) []byte { return n.data[:max(n.synced, 0)] },
 			"half of what was not synced": func(n *inode) []byte { return n.data[:max(n.synced, len(n.data)/2)] },
 			"zeros for what was not": func(n *inode) []byte {
 				return append(slices.Clone(n.data[:max(n.synced, 0)]), make([]byte, len(n.data)-max(n.synced, 0))...)
 			},
 			"everything": func(n *inode) []byte { return n.data },
-		} {
+		}
+		for _, node := range names {
+			if node.inRow == nil {
+				continue
+			}
+			ways["what was written in place as it was before"] = func(n *inode) []byte {
+				if n.inRow != nil {
+					return n.inRow
+				}
+				return n.data
+			}
+		}
+		for name, keep := range ways {
 			dir := t.TempDir()
 			for path, node := range names {
 				if err := os.WriteFile(filepath.Join(dir, filepath.Base(path)), keep(node), 0o600); err != nil {

@@ -30,9 +30,10 @@ type filesystem interface {
 	Free(dir string) (int64, error)
 }
 
-// outFile is a file being written.
+// outFile is a file being written. WriteAt does not move where Write goes on.
 type outFile interface {
 	io.Writer
+	io.WriterAt
 	Sync() error
 	Close() error
 }

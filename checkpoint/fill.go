@@ -32,8 +32,12 @@ func (f *filled) fill(src Source, info *Info) {
 			kept := 0
 			for at := 0; at < len(step); at += block.PageSize {
 				page := step[at : at+block.PageSize]
+				zero := block.IsZero(page)
+				if zero && f.keep {
+					f.zeros++
+				}
 				switch {
-				case !block.IsZero(page):
+				case !zero || f.keep:
 					f.add(first, block.CRC(page))
 					if dst := to[kept*block.PageSize:]; &dst[0] != &page[0] {
 						copy(dst, page)

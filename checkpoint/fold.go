@@ -114,8 +114,8 @@ func (s *Store) fold(ctx context.Context, im *Image) (Info, error) {
 			return Info{}, errors.Join(&SpaceError{Path: path, Need: need, Free: free}, im.Close())
 		}
 	}
-	temp, folded, err := s.writeTemp(path, foldSuffix, func(w io.Writer) (Info, error) {
-		return Fold(ctx, w, im, WriteOptions{Compression: s.opts.Compression})
+	temp, folded, err := s.writeTemp(path, foldSuffix, func(f outFile) (Info, error) {
+		return Fold(ctx, f, im, WriteOptions{Compression: s.opts.Compression})
 	})
 	closeErr := im.Close()
 	if err != nil {

@@ -62,6 +62,13 @@ var storePaths = map[string]storePath{
 		func(*testing.T, *Store) {},
 		func(t *testing.T, d *Store) error { _, err := d.Save(t.Context(), state(2), numbered(2)); return err },
 		-1, 2, []int{2}},
+	"live save": {StoreOptions{Keep: 2, NoFold: true},
+		func(t *testing.T, d *Store) { save(t, d, 0); save(t, d, 1) },
+		func(t *testing.T, d *Store) error {
+			_, err := d.SaveLive(t.Context(), settling(state(liveState)), numbered(liveState))
+			return err
+		},
+		1, liveState, []int{1, liveState}},
 	"increment": {StoreOptions{Keep: 2, NoFold: true},
 		func(t *testing.T, d *Store) { save(t, d, 0); mustSaveOn(t, d, 1, 0) },
 		func(t *testing.T, d *Store) error { _, err := saveOn(t.Context(), d, 2, 1); return err },

@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"iter"
 	"runtime"
 	"sync"
 
@@ -33,7 +34,9 @@ type pipeline struct {
 	out         *output
 	src         Source
 	info        *Info // its Blocks and Pages are counted here
-	changes     *changes
+	tasks       iter.Seq[task]
+	keep        bool                  // pages of zeros, too
+	check       func(f *filled) error // of each block before it is written, if not nil
 	progress    func(done, total int64)
 	compression Compression
 	released    int64 // bytes of the source that are not needed any more
@@ -43,9 +46,10 @@ type pipeline struct {
 type filled struct {
 	task
 	buf        *ioBuffer
-	size       int // bytes of the block, 0 if there is none
-	stored     int // pages in it
-	zeros      int // pages that have become zero
+	size       int  // bytes of the block, 0 if there is none
+	stored     int  // pages in it
+	zeros      int  // pages that have become zero; with keep, those that are stored
+	keep       bool // pages of zeros, too
 	sparse     bool
 	compressed bool
 	err        error
@@ -71,12 +75,12 @@ func (p *pipeline) run() (entries []uint64, err error) {
 	running.Go(func() {
 		defer close(full)
 		defer close(squeeze)
-		for t := range tasks(p.changes, p.info.Size) {
+		for t := range p.tasks {
 			select {
 			case <-stop:
 				return
 			case buf := <-empty:
-				f := &filled{task: t, buf: buf, ready: make(chan struct{})}
+				f := &filled{task: t, buf: buf, keep: p.keep, ready: make(chan struct{})}
 				f.fill(p.src, p.info)
 				full <- f // never blocks: there are no more buffers than places
 				if workers > 0 {
@@ -126,6 +130,11 @@ func (p *pipeline) run() (entries []uint64, err error) {
 func (p *pipeline) write(f *filled, entries []uint64) error {
 	if f.err != nil {
 		return f.err
+	}
+	if p.check != nil {
+		if err := p.check(f); err != nil {
+			return err
+		}
 	}
 	if f.size == 0 {
 		if err := p.out.cancelled(); err != nil {

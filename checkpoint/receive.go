@@ -53,8 +53,8 @@ func (s *Store) Receive(ctx context.Context, r io.Reader) (Info, error) {
 		}
 		files = append(files, parents...)
 	}
-	info, err = s.writeFile(ctx, path, func(w io.Writer) (Info, error) {
-		tee.out = &output{ctx: ctx, w: w}
+	info, err = s.writeFile(ctx, path, func(f outFile) (Info, error) {
+		tee.out = &output{ctx: ctx, w: f}
 		if err := tee.out.write(tee.head); err != nil {
 			return Info{}, err
 		}

@@ -3,7 +3,6 @@ package checkpoint
 import (
 	"context"
 	"errors"
-	"io"
 	"io/fs"
 	"path/filepath"
 	"slices"
@@ -32,16 +31,10 @@ func (s *Store) Save(ctx context.Context, src Source, opts WriteOptions) (Info, 
 		return Info{}, err
 	}
 	defer s.give()
-	if opts.ID == uuid.Nil {
-		var err error
-		if opts.ID, err = s.NewID(); err != nil {
-			return Info{}, err
-		}
-	}
 	if opts.Compression == Uncompressed {
 		opts.Compression = s.opts.Compression
 	}
-	path, c, err := s.claim(opts.ID)
+	path, c, err := s.place(&opts)
 	if err != nil {
 		return Info{}, err
 	}
@@ -57,7 +50,7 @@ func (s *Store) Save(ctx context.Context, src Source, opts WriteOptions) (Info, 
 	if err := s.room(ctx, path, src, &opts); err != nil {
 		return Info{}, err
 	}
-	info, err := s.writeFile(ctx, path, func(w io.Writer) (Info, error) { return Write(ctx, w, src, opts) })
+	info, err := s.writeFile(ctx, path, func(f outFile) (Info, error) { return Write(ctx, f, src, opts) })
 	if err != nil {
 		return Info{}, err
 	}
@@ -79,6 +72,16 @@ func (s *Store) take(ctx context.Context) error {
 }
 
 func (s *Store) give() { s.saving <- struct{}{} }
+
+// place is where the checkpoint goes, which gets an ID if it has none.
+func (s *Store) place(opts *WriteOptions) (path string, c *catalog, err error) {
+	if opts.ID == uuid.Nil {
+		if opts.ID, err = s.NewID(); err != nil {
+			return "", nil, err
+		}
+	}
+	return s.claim(opts.ID)
+}
 
 // claim makes sure that no checkpoint has the ID.
 func (s *Store) claim(id uuid.UUID) (path string, c *catalog, err error) {
@@ -107,7 +110,7 @@ func (s *Store) saved(path string, info Info, files []Info) Info {
 
 // writeFile writes a file under its temporary name and gives it its own, as Save
 // promises.
-func (s *Store) writeFile(ctx context.Context, path string, write func(w io.Writer) (Info, error)) (info Info, err error) {
+func (s *Store) writeFile(ctx context.Context, path string, write func(f outFile) (Info, error)) (info Info, err error) {
 	temp, info, err := s.writeTemp(path, tempSuffix, write)
 	if err != nil {
 		return Info{}, err
@@ -118,7 +121,7 @@ func (s *Store) writeFile(ctx context.Context, path string, write func(w io.Writ
 
 // writeTemp writes a file under its name with another suffix and makes its bytes
 // durable. After an error it is not there.
-func (s *Store) writeTemp(path, suffix string, write func(w io.Writer) (Info, error)) (_ string, info Info, err error) {
+func (s *Store) writeTemp(path, suffix string, write func(f outFile) (Info, error)) (_ string, info Info, err error) {
 	temp := path[:len(path)-len(fileSuffix)] + suffix
 	var done int64
 	failed := func(op string, err error) error {

@@ -54,8 +54,16 @@ func numbered(n int) WriteOptions {
 	return opts
 }
 
+// liveState is the number of a state that is larger than a region.
+const liveState = 6
+
 // state is the arena of the n-th checkpoint.
-func state(n int) memory { return arena(8*pageSize, n, n+1) }
+func state(n int) memory {
+	if n == liveState {
+		return arena(regionSize+8*pageSize, n, n+1, n+500, n+509)
+	}
+	return arena(8*pageSize, n, n+1)
+}
 
 func openTestStore(t *testing.T, path string, opts StoreOptions, fsys filesystem) *Store {
 	t.Helper()
@@ -89,7 +97,7 @@ func latestState(t *testing.T, d *Store) (n int, skipped []error, err error) {
 	if err != nil {
 		t.Fatalf("reading what Latest has read: %v", err)
 	}
-	for n := range 6 {
+	for n := range liveState + 1 {
 		if bytes.Equal(m, state(n)) {
 			return n, skipped, nil
 		}

@@ -40,7 +40,7 @@ func (s *Store) room(ctx context.Context, path string, src Source, opts *WriteOp
 	}
 	size := src.Size()
 	fixed := headerUnit + endingSize(size)
-	if opts.Changed == nil && size+regionsOf(size)*block.HeaderSize+fixed <= free {
+	if opts.Changed == nil && fullSize(size) <= free {
 		return nil // whatever is in it
 	}
 	var c *changes
@@ -68,6 +68,12 @@ func (s *Store) room(ctx context.Context, path string, src Source, opts *WriteOp
 		return &SpaceError{Path: path, Need: need, Free: free}
 	}
 	return nil
+}
+
+// fullSize is how many bytes a checkpoint has that leaves no page out, with a header of
+// the least length.
+func fullSize(size int64) int64 {
+	return headerUnit + size + regionsOf(size)*block.HeaderSize + endingSize(size)
 }
 
 // estimate says how many bytes blocks would take, by pages spread evenly.

@@ -65,11 +65,43 @@ type WriteOptions struct {
 // checkpoint, and every reader says so. A w that blocks is not interrupted:
 // close it.
 func Write(ctx context.Context, w io.Writer, src Source, opts WriteOptions) (Info, error) {
+	info, err := newInfo(src.Size(), &opts)
+	if err != nil {
+		return Info{}, err
+	}
+	var c *changes
+	if info.Incremental {
+		if c, err = collect(opts.Changed, info.Size); err != nil {
+			return Info{}, err
+		}
+		info.Sparse = c.sparse()
+	}
+	out := output{ctx: ctx, w: w}
+	p := pipeline{out: &out, src: src, info: &info, tasks: tasks(c, info.Size), progress: opts.Progress, compression: opts.Compression}
+	header, err := encodeHeader(&info)
+	if err != nil {
+		return Info{}, err
+	}
+	if err := out.write(header); err != nil {
+		return Info{}, err
+	}
+	entries, err := p.run()
+	if err != nil {
+		return Info{}, err
+	}
+	if err := out.end(&info, header, entries); err != nil {
+		return Info{}, err
+	}
+	return info, nil
+}
+
+// newInfo is what is known of a checkpoint before anything is written.
+func newInfo(size int64, opts *WriteOptions) (Info, error) {
 	info := Info{
 		ID:     opts.ID,
 		Parent: opts.Parent,
-		Time:   opts.Time,
-		Size:   src.Size(),
+		Time:   stamp(opts.Time),
+		Size:   size,
 		Roots:  slices.Clone(opts.Roots),
 
 		Compressed: opts.Compression != Uncompressed,
@@ -87,47 +119,18 @@ func Write(ctx context.Context, w io.Writer, src Source, opts WriteOptions) (Inf
 		}
 		info.ID = id
 	}
-	if info.Time.IsZero() {
-		info.Time = time.Now()
-	}
-	info.Time = time.Unix(0, info.Time.UnixNano()).UTC()
 	if err := checkInfo(&info); err != nil {
 		return Info{}, err
 	}
-
-	out := output{ctx: ctx, w: w}
-	p := pipeline{out: &out, src: src, info: &info, progress: opts.Progress, compression: opts.Compression}
-	if info.Incremental {
-		var err error
-		if p.changes, err = collect(opts.Changed, info.Size); err != nil {
-			return Info{}, err
-		}
-		info.Sparse = p.changes.sparse()
-	}
-	header, err := encodeHeader(&info)
-	if err != nil {
-		return Info{}, err
-	}
-	if err := out.write(header); err != nil {
-		return Info{}, err
-	}
-	entries, err := p.run()
-	if err != nil {
-		return Info{}, err
-	}
-	end := ending{
-		id:        info.ID,
-		headerCRC: block.CRCWithout(header, hCRC),
-		size:      info.Size,
-		offset:    out.done,
-		blocks:    info.Blocks,
-		pages:     info.Pages,
-	}
-	if err := out.write(end.encode(entries)); err != nil {
-		return Info{}, err
-	}
-	info.Bytes = out.done
 	return info, nil
+}
+
+// stamp is t, or now, as a header can record it.
+func stamp(t time.Time) time.Time {
+	if t.IsZero() {
+		t = time.Now()
+	}
+	return time.Unix(0, t.UnixNano()).UTC()
 }
 
 // output counts what went into the writer and holds it to its contract.
@@ -142,17 +145,40 @@ func (o *output) write(b []byte) error {
 		return err
 	}
 	n, err := o.w.Write(b)
-	if n < 0 || n > len(b) {
-		return o.fail(fmt.Errorf("writer took %d of %d bytes", n, len(b)))
-	}
+	n, err = took(b, n, err)
 	o.done += int64(n)
-	if err == nil && n < len(b) {
-		err = io.ErrShortWrite
-	}
 	if err != nil {
 		return o.fail(err)
 	}
 	return nil
+}
+
+// end writes what follows the last block.
+func (o *output) end(info *Info, header []byte, entries []uint64) error {
+	end := ending{
+		id:        info.ID,
+		headerCRC: block.CRCWithout(header, hCRC),
+		size:      info.Size,
+		offset:    o.done,
+		blocks:    info.Blocks,
+		pages:     info.Pages,
+	}
+	if err := o.write(end.encode(entries)); err != nil {
+		return err
+	}
+	info.Bytes = o.done
+	return nil
+}
+
+// took is how many bytes of b were written, and an error unless it was all.
+func took(b []byte, n int, err error) (int, error) {
+	if n < 0 || n > len(b) {
+		return 0, fmt.Errorf("writer took %d of %d bytes", n, len(b))
+	}
+	if err == nil && n < len(b) {
+		err = io.ErrShortWrite
+	}
+	return n, err
 }
 
 func (o *output) cancelled() error {
