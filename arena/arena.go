@@ -54,6 +54,7 @@ type registry struct {
 	taken   uint64
 	rolled  rollbacks
 	trimmed trims
+	lived   lives
 	last    timing
 	worst   timing // the longest pause and the longest wait, each by itself
 	sum     struct {

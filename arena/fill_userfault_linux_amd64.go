@@ -26,7 +26,14 @@ func (g *userfault) pin(off, n uint64) (unpin func(), err error) {
 }
 
 func (g *userfault) prepare(off, n uint64, sure bool) error {
-	return corrupt(g.h.Prepare(off/pageSize, (off+n+pageSize-1)/pageSize-off/pageSize, sure))
+	if g.away.Load() {
+		return nil // nothing is protected but what the kernel lifts by itself
+	}
+	err := g.h.Prepare(off/pageSize, (off+n+pageSize-1)/pageSize-off/pageSize, sure)
+	if g.away.Load() {
+		return nil // it went away meanwhile
+	}
+	return corrupt(err)
 }
 
 // bringIn brings the missing ones of n pages in, with an error where touching
@@ -132,7 +139,7 @@ func (g *userfault) close() error {
 		g.leaveParent()
 	}
 	// The handler first: after it nobody uses the descriptor.
-	return errors.Join(g.h.Close(), g.fd.Close())
+	return errors.Join(g.h.Close(), g.closeNoting(), g.fd.Close())
 }
 
 func (g *userfault) arrived(first uint64, dst []uint64) uint64 { return g.h.CopyPresent(first, dst) }

@@ -38,6 +38,7 @@ type userfault struct {
 	h  *trap.Handle
 
 	arming
+	noting
 	pins pins
 
 	seq   uint64
@@ -179,6 +180,9 @@ func (g *userfault) freeze(high func() uint64, hold hold) (frozen, timing, error
 		return nil, timing{}, g.broken
 	}
 	if err := g.h.CheckHandler(); err != nil {
+		return nil, timing{}, err
+	}
+	if err := g.comeBack(); err != nil {
 		return nil, timing{}, err
 	}
 	g.reclaim() // what has been given up should not cost the next one its slots

@@ -47,6 +47,10 @@ type Stats struct {
 	RolledBack                  int64         // pages that these put back
 	LastRollback, WorstRollback time.Duration // nobody was let in
 
+	Lives     int64 // that settled, see Live
+	LivePages int64 // that these kept
+	Unsettled int64 // that did not
+
 	Trims   int64
 	Trimmed int64 // bytes that these gave back to the system
 
@@ -89,6 +93,7 @@ func (a *Arena) Stats() Stats {
 		}
 	}
 	s.Rollbacks, s.RolledBack = int64(a.rolled.count), int64(a.rolled.pages)
+	s.Lives, s.LivePages, s.Unsettled = int64(a.lived.count), int64(a.lived.pages), int64(a.lived.unsettled)
 	s.Trims, s.Trimmed = int64(a.trimmed.count), int64(a.trimmed.bytes)
 	s.LastRollback, s.WorstRollback = a.rolled.last, a.rolled.worst
 	a.guard.stats(&s)

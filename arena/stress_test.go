@@ -73,6 +73,9 @@ var ways = []way{
 	{name: "trimmed-forked-rolled-back", opts: Options{Arming: ArmAhead}, trim: true, fork: true, rollback: true},
 	{name: "populated", opts: Options{populate: true}, only: GuardUserfault},
 	{name: "populated-ahead", opts: Options{populate: true, Arming: ArmAhead, FaultPages: 1}, only: GuardUserfault},
+	{name: "live", only: GuardUserfault, live: true, release: true},
+	{name: "live-single", only: GuardUserfault, opts: Options{Arming: ArmAhead, FaultPages: 1}, live: true, release: true},
+	{name: "live-touched-trimmed-forked", only: GuardUserfault, live: true, release: true, touch: true, trim: true, fork: true},
 	{name: "shadow", only: GuardShadow},
 	{name: "shadow-ahead", only: GuardShadow, opts: Options{Arming: ArmAhead}},
 	{name: "shadow-ahead-steady", only: GuardShadow, opts: Options{Arming: ArmAhead}, steady: true, rollback: true},
@@ -91,6 +94,7 @@ type way struct {
 	fork     bool  // of snapshots
 	touch    bool  // before most writes
 	trim     bool  // now and then, with runs that come and go
+	live     bool  // between snapshots
 
 	supersede bool // the newest is closed at once, while an older one stays open
 }
@@ -186,6 +190,9 @@ func stress(t *testing.T, g Guard, w way) {
 	a = newArena(t, o)
 	b := alloc(t, a, pages*pageSize)
 	base := a.High() - pages*pageSize
+	if w.live {
+		alloc(t, a, 2*blockSize) // so that the pages are not among the last
+	}
 	var stop atomic.Bool
 	var wg sync.WaitGroup
 	surround(t, &wg, &stop)
@@ -314,6 +321,14 @@ func stress(t *testing.T, g Guard, w way) {
 				trimHeld(t, a, &gate)
 			}
 		}
+		if w.live && alive.Load() == 0 && rng.IntN(3) > 0 {
+			for _, p := range open {
+				check(p)
+				p.s.Close()
+			}
+			open = nil
+			liveStress(t, a, rng, &want)
+		}
 		s, err := a.Snapshot()
 		if err != nil {
 			t.Error(err)
@@ -410,8 +425,8 @@ func stress(t *testing.T, g Guard, w way) {
 	stop.Store(true)
 	wg.Wait()
 	s := settled(a)
-	t.Logf("%v %s: %d snapshots, %d updates, %d faults, %d touches, %d pages taken along, %d passes over %d pages, %d slices, %d rollbacks, %d forks, %d pages trimmed",
-		g, w.name, taken, updates.Load(), s.Faults, s.Touched, s.Neighbours, passes, reprotected, held, rollbacks, forks, s.Trimmed/pageSize)
+	t.Logf("%v %s: %d snapshots, %d updates, %d faults, %d touches, %d pages taken along, %d passes over %d pages, %d slices, %d rollbacks, %d forks, %d pages trimmed, %d lives of %d",
+		g, w.name, taken, updates.Load(), s.Faults, s.Touched, s.Neighbours, passes, reprotected, held, rollbacks, forks, s.Trimmed/pageSize, s.Lives, s.Lives+s.Unsettled)
 	if s.PreservedPages != 0 {
 		t.Errorf("%d pages are still preserved", s.PreservedPages)
 	}

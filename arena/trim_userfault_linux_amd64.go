@@ -12,6 +12,7 @@ func (g *userfault) trims(hold hold) error {
 	if g.missing() {
 		return ErrIncomplete // what was given back would be brought in again
 	}
+	g.endLive(errLiveTrimmed) // the kernel does not note that
 	return nil
 }
 
