@@ -31,12 +31,14 @@ type bank struct {
 	Accounts [bankAccounts]uint64
 	Recent   Map[string, uint64] // the last numbers, by what they are modulo bankRecent
 	Log      Vec[uint64]         // the last numbers, up to the latest
+	Places   [bankPlaces]uint64  // the last numbers, by what they are modulo bankPlaces, a page apart
 }
 
 const (
 	bankAccounts = 50_000 // a hundred pages
 	bankRecent   = 500
-	bankMoney    = 1000 // of each account in the beginning
+	bankPlaces   = 1 << 19 // a live checkpoint reads whole blocks of 2 MiB
+	bankMoney    = 1000    // of each account in the beginning
 )
 
 // A process that is killed at any moment leaves a directory that opens with
@@ -123,7 +125,10 @@ func killedRound(t *testing.T, dir string, round int) (reported uint64) {
 
 // crashOptions are others every round.
 func crashOptions(round int) *Options {
-	o := &Options{Guard: arena.GuardUserfault, Keep: 1 + round%3, Lazy: round%2 == 0, Track: round%5 > 1, MaxChain: 1 + round%7}
+	o := &Options{Guard: arena.GuardUserfault, Keep: 1 + round%3, Lazy: round%2 == 0, Track: round%5 > 2, MaxChain: 1 + round%7}
+	if round%5 < 2 {
+		o.Saving = SaveLive
+	}
 	for _, p := range arena.Probe() {
 		if p.Guard == o.Guard && (p.Err != nil || round%4 == 3) {
 			return &Options{Guard: arena.GuardCopy, Keep: o.Keep}
@@ -172,6 +177,11 @@ func auditBank(t *testing.T, dir string, round int) (seq uint64) {
 		for n := seq; n > 0 && n+bankRecent > seq; n-- {
 			if v, _ := b.Recent.Get(m, fmt.Sprint(n%bankRecent)); v != n {
 				return fmt.Errorf("%d is recorded as %d", n, v)
+			}
+		}
+		for n := seq; n > 0 && n+bankRecent > seq; n-- {
+			if v := b.Places[n*512%bankPlaces]; v != n && n+bankPlaces/512 > seq {
+				return fmt.Errorf("%d stands at the place of %d", v, n)
 			}
 		}
 		return nil
@@ -233,6 +243,7 @@ func transfer(m *Mem) (seq uint64, err error) {
 	*to += n
 	b.Seq++
 	*mirror.Ptr(m) = b.Seq
+	b.Places[b.Seq*512%bankPlaces] = b.Seq
 	if b.Log.Len() == 5000 {
 		b.Log.Clear(m)
 	}

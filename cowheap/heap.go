@@ -111,12 +111,19 @@ func (h *Heap) Update(fn func(m *Mem) error) error { return h.sp.update(fn) }
 func (h *Heap) View(fn func(m *Mem) error) error { return h.sp.view(fn) }
 
 // Checkpoint saves the heap as it is at an instant during the call into its
-// directory, while writers go on: Snapshot, Save, Close. When it returns nil the
+// directory, while writers go on: Snapshot, Save, Close; or, where writers lose less by it, without a
+// snapshot, see Options.Saving. When it returns nil the
 // checkpoint survives a crash of the machine; Info.Incremental and Info.Pages say what was
 // written, see Save. ErrNoDir without a directory.
 func (h *Heap) Checkpoint(ctx context.Context) (checkpoint.Info, error) {
-	if h.dir == nil {
+	switch {
+	case h.dir == nil:
 		return checkpoint.Info{}, ErrNoDir
+	case h.sp.gate.holdsCaller():
+		return checkpoint.Info{}, h.sp.nested()
+	}
+	if info, ok, err := h.checkpointLive(ctx); ok || err != nil {
+		return info, err
 	}
 	s, err := h.Snapshot()
 	if err != nil {

@@ -20,6 +20,7 @@ type lineage struct {
 	id    uuid.UUID
 	size  int64 // bytes of the state then
 	watch *arena.Watch
+	experience
 }
 
 // defaultMaxChain is Options.MaxChain's default.
@@ -127,6 +128,9 @@ func (s *Snapshot) saveInLine(ctx context.Context, src checkpoint.Source, o chec
 	}
 	defer s.s.Stream(ctx)()
 	info, err := s.h.dir.Save(ctx, src, o)
+	if err == nil {
+		l.frozen(s.s.Stats(), info)
+	}
 	switch {
 	case w == nil:
 	case err != nil:

@@ -123,6 +123,7 @@ func (hm *heapModel) options(t *rapid.T) Options {
 		MaxChain:     rapid.SampledFrom([]int{0, 0, 2, 5, -1}).Draw(t, "MaxChain"),
 		Compression:  rapid.SampledFrom([]checkpoint.Compression{0, 0, checkpoint.S2, checkpoint.ZstdFastest}).Draw(t, "Compression"),
 		Arming:       rapid.SampledFrom([]arena.Arming{arena.ArmAuto, arena.ArmWholesale, arena.ArmAhead}).Draw(t, "Arming"),
+		Saving:       rapid.SampledFrom([]Saving{SaveAuto, SaveFrozen, SaveLive, SaveLive}).Draw(t, "Saving"),
 		Preserving:   rapid.SampledFrom([]arena.Preserving{arena.PreserveAuto, arena.PreserveOnWrite, arena.PreserveAhead}).Draw(t, "Preserving"),
 		Seed:         rapid.Uint64Range(0, 1).Draw(t, "Seed"),
 	}

@@ -63,6 +63,8 @@ type Options struct {
 	MaxChain int
 	// Compression is how checkpoints are compressed. Default: not at all.
 	Compression checkpoint.Compression
+	// Saving is how Checkpoint comes to what it writes. Default: chosen by measurement.
+	Saving Saving
 	// Arming and Preserving force what is otherwise chosen by measurement, for
 	// tests and measurements; see arena.Options.
 	Arming     arena.Arming
@@ -85,6 +87,9 @@ func orDefault(o *Options) (Options, error) {
 	}
 	if o.Keep < 0 {
 		return Options{}, fmt.Errorf("options: Keep %d is negative", o.Keep)
+	}
+	if o.Saving < 0 || int(o.Saving) >= len(savingNames) {
+		return Options{}, fmt.Errorf("options: there is no Saving %d", o.Saving)
 	}
 	return *o, nil
 }
