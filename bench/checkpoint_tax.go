@@ -32,16 +32,11 @@ import (
 //   - auto: Heap.Checkpoint of a heap opened without options. (But for Keep, 1 as
 //     with fork, and Progress, by which what is preserved is looked at nine times
 //     in a checkpoint.)
-//   - ahead and on-write: the same with Options.Preserving set so; a number behind it
+//   - ahead and on-write: of a snapshot, with Options.Preserving set so; a number behind it
 //     is Options.FaultPages.
 //   - shadow: Heap.Checkpoint of a heap with guard shadow and full checkpoints; preserved is its
 //     shadow, too.
-//   - live: without a snapshot, as a virtual machine is moved. The kernel notes which pages are
-//     written (userfaultfd, asynchronously); all are written to the file, then again those
-//     that were written meanwhile, in passes that shrink, the rest with writers held. The heap's
-//     guard protects nothing. No checksums are computed, and the last pass copies to memory
-//     (which is what is called preserved) while writers go on, because the gate is not this
-//     program's to close: the updates of that time do not count. All of that is to its advantage.
+//   - live: the same with Options.Saving set to SaveLive. Preserved is what was read once more.
 //   - fork: this process forks, and the child writes the state into a file, a mebibyte
 //     a write, and fsyncs it; this process waits for it in a system call, renames
 //     the file and syncs the directory. The heap's guard protects nothing (GuardCopy,
@@ -77,7 +72,7 @@ const (
 )
 
 // forcedWays are those that leave nothing to be chosen.
-var forcedWays = []string{wayAhead, wayAhead + "/64", wayAhead + "/512", wayOnWrite + "/1", wayOnWrite + "/64"}
+var forcedWays = []string{wayLive, wayAhead, wayAhead + "/64", wayAhead + "/512", wayOnWrite + "/1", wayOnWrite + "/64"}
 
 func checkpointTaxCase() *Case {
 	c := &Case{
@@ -89,7 +84,7 @@ func checkpointTaxCase() *Case {
 		Aside:  []string{wayShadowed + "/", wayAhead + "/", wayOnWrite + "/"},
 		Open:   openCheckpointTax,
 	}
-	for _, way := range append([]string{wayForkFile, wayAuto, wayShadowed, wayLive}, forcedWays...) {
+	for _, way := range append([]string{wayForkFile, wayAuto, wayShadowed}, forcedWays...) {
 		for _, load := range taxLoads() {
 			c.Variants = append(c.Variants, Variant{load.of(way), "ms", load.of(wayForkFile)})
 			c.Variants = append(c.Variants, Variant{load.of(way) + preserved, "MiB", load.of(wayForkFile) + preserved})

@@ -34,12 +34,6 @@ type checkpointTaxBench struct {
 	state *heapState
 	files string    // directory of the way's checkpoints
 	out   []uintptr // for fork: where the state is
-	live  *liveStream
-
-	// For live: how long writers would have been held, and what they did then.
-	heldFor time.Duration
-	stolen  int64
-	updates func() int64
 
 	sampled int64 // bytes done of the checkpoint being written, when most was last looked at
 	most    int64 // pages that were preserved at once
@@ -63,12 +57,8 @@ func (b *checkpointTaxBench) Close() error {
 	if b.state == nil {
 		return nil
 	}
-	var err error
-	if b.live != nil {
-		err = b.live.close()
-	}
-	err = errors.Join(err, b.state.close(), os.RemoveAll(b.files))
-	b.state, b.way, b.live = nil, "", nil
+	err := errors.Join(b.state.close(), os.RemoveAll(b.files))
+	b.state, b.way = nil, ""
 	return err
 }
 
@@ -106,8 +96,7 @@ func (b *checkpointTaxBench) open(way string) (err error) {
 		return err
 	}
 	b.files = filepath.Join(b.dir, strings.ReplaceAll(way, "/", "-"))
-	plain := way == wayForkFile || way == wayLive
-	if plain {
+	if way == wayForkFile {
 		if err := os.Mkdir(b.files, 0o777); err != nil {
 			return err
 		}
@@ -121,35 +110,21 @@ func (b *checkpointTaxBench) open(way string) (err error) {
 		return err
 	}
 	b.way = way
-	b.updates = func() int64 { return 0 }
-	switch way {
-	case wayForkFile:
+	if way == wayForkFile {
 		if b.out, err = b.state.addresses(); err != nil {
 			return err
 		}
-	case wayLive:
-		mem, err := b.state.span()
-		if err != nil {
-			return err
-		}
-		if b.live, err = newLiveStream(mem); err != nil {
-			return err
-		}
-	default:
-		_, err = b.checkpoint(false)
+		_, err = b.fork()
 		return err
 	}
-	_, err = b.once()
+	_, err = b.checkpoint(false)
 	return err
 }
 
 // once writes a checkpoint, and says how many pages were preserved.
 func (b *checkpointTaxBench) once() (pages int64, err error) {
-	switch b.way {
-	case wayForkFile:
+	if b.way == wayForkFile {
 		return b.fork()
-	case wayLive:
-		return b.writeLive()
 	}
 	return b.checkpoint(true)
 }
@@ -170,7 +145,6 @@ func (b *checkpointTaxBench) measure(l taxLoad) (lost time.Duration, pages int64
 	} else {
 		w = startWriters(b.state, l.writers, fullSpeed, sequence)
 	}
-	b.updates = w.updates
 	w.underWay(b.rate / 3)
 	// The second of two in a row counts. What is preserved needs memory, and a virtual
 	// machine gives free memory back to its host after some seconds: having it again
@@ -185,21 +159,19 @@ func (b *checkpointTaxBench) measure(l taxLoad) (lost time.Duration, pages int64
 	time.Sleep(b.rate)
 	w.phase.Store(during)
 	began, from := w.updates(), time.Now()
-	b.heldFor, b.stolen = 0, 0
 	pages, err = b.once()
 	took, done := time.Since(from), w.updates()-began
 	w.phase.Store(after)
 	if err = errors.Join(err, w.stop()); err != nil {
 		return 0, 0, err
 	}
-	if !b.quick && (done == 0 || pages == 0 && b.way != wayLive) {
+	if !b.quick && (done == 0 || pages == 0) {
 		return 0, 0, fmt.Errorf("%d updates during a checkpoint, and %d pages preserved", done, pages)
 	}
 	if l.writers == 0 {
 		cost := w.times(during)
-		return b.heldFor + cost.total - time.Duration(float64(cost.number)*w.times(before).mean()), pages, nil
+		return cost.total - time.Duration(float64(cost.number)*w.times(before).mean()), pages, nil
 	}
-	done -= b.stolen
 	usual := from.Sub(start).Seconds() / float64(began-rated) // an update
 	return took - time.Duration(float64(done)*usual*1e9), pages, nil
 }

@@ -20,10 +20,13 @@ func checkpointOptions(way string) *cowheap.Options {
 	if way == wayAuto {
 		return new(cowheap.Options)
 	}
-	if way == wayShadowed {
+	switch way {
+	case wayShadowed:
 		return &cowheap.Options{Guard: arena.GuardShadow, MaxChain: 1}
+	case wayLive:
+		return &cowheap.Options{Guard: arena.GuardUserfault, Saving: cowheap.SaveLive}
 	}
-	o := &cowheap.Options{Guard: arena.GuardUserfault, Preserving: arena.PreserveOnWrite}
+	o := &cowheap.Options{Guard: arena.GuardUserfault, Saving: cowheap.SaveFrozen, Preserving: arena.PreserveOnWrite}
 	name, pages, forced := strings.Cut(way, "/")
 	if name == wayAhead {
 		o.Preserving = arena.PreserveAhead
@@ -45,7 +48,8 @@ func (b *checkpointTaxBench) checkpoint(loaded bool) (pages int64, err error) {
 	if info.Bytes < b.size {
 		return 0, fmt.Errorf("a checkpoint of %d bytes of state has %d", b.size, info.Bytes)
 	}
-	return b.most, b.check(was, b.state.h.Stats(), loaded)
+	now := b.state.h.Stats()
+	return max(b.most, now.LivePages-was.LivePages), b.check(was, now, loaded)
 }
 
 // check fails if pages were not preserved in the way that the name says.

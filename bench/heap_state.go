@@ -105,22 +105,3 @@ func (s *heapState) addresses() (all []uintptr, err error) {
 	})
 	return all, err
 }
-
-// span is the memory from the first of the chunks to the last, as long as the heap is open.
-func (s *heapState) span() (mem []byte, err error) {
-	err = s.h.View(func(m *cowheap.Mem) error {
-		first, last := s.chunks[0].Ptr(m)[:], s.chunks[0].Ptr(m)[:]
-		for _, ref := range s.chunks {
-			c := ref.Ptr(m)[:]
-			if addressOf(c) < addressOf(first) {
-				first = c
-			}
-			if addressOf(c) > addressOf(last) {
-				last = c
-			}
-		}
-		mem = extended(first, int(addressOf(last)-addressOf(first))+mib)
-		return nil
-	})
-	return mem, err
-}

@@ -12,11 +12,6 @@ import (
 // the Go heap, which does not move.
 func addressOf(b []byte) uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(b))) }
 
-// extended is the memory from b on, n bytes.
-//
-// Preconditions: it is one mapping, or several without a gap.
-func extended(b []byte, n int) []byte { return unsafe.Slice(unsafe.SliceData(b), n) }
-
 // arenaBytes is [off, off+n) of an arena as a slice.
 //
 // Preconditions: off+n is at most a.High(), rounded up to 2 MiB, up to which an
