@@ -27,7 +27,7 @@ type experience struct {
 
 const (
 	// With less there is nothing to gain, in bytes; with more there is a pause that can be seen, because what was
-	// written is asked of the kernel with writers held, 0.1 to 0.35 ms a GiB.
+	// written is asked of the kernel with writers held, some 0.35 ms a GiB.
 	leastLive   = 16 << 20
 	mostLive    = 4 << 30
 	mostPenalty = 64
