@@ -26,12 +26,13 @@ func (g *userfault) pin(off, n uint64) (unpin func(), err error) {
 }
 
 func (g *userfault) prepare(off, n uint64, sure bool) error {
-	if g.away.Load() {
+	if g.where.Load() == away {
 		return nil // nothing is protected but what the kernel lifts by itself
 	}
 	err := g.h.Prepare(off/pageSize, (off+n+pageSize-1)/pageSize-off/pageSize, sure)
-	if g.away.Load() {
-		return nil // it went away meanwhile
+	if err != nil && g.where.Load() != home {
+		g.prepareChanging(off, n, sure)
+		return nil
 	}
 	return corrupt(err)
 }

@@ -13,17 +13,25 @@ import (
 // come to an end. Take a snapshot.
 var ErrUnsettled = errors.New("the memory does not settle: take a snapshot")
 
+// ErrBusy is an ErrUnsettled because of how much is written.
+var ErrBusy = fmt.Errorf("writers are too busy: %w", ErrUnsettled)
+
 // unsettled is an ErrUnsettled that says why.
 func unsettled(format string, args ...any) error {
 	return fmt.Errorf("%w: %w", ErrUnsettled, fmt.Errorf(format, args...))
+}
+
+// busy is an ErrBusy that says why.
+func busy(format string, args ...any) error {
+	return fmt.Errorf("%w: %w", ErrBusy, fmt.Errorf(format, args...))
 }
 
 // Live is the memory while writers go on, read from front to back once; then Settle says what
 // has been written meanwhile, and how it is at one instant: as a virtual machine is moved.
 // Nothing is preserved, and a first write is the kernel's to resolve: a fraction of a microsecond.
 //
-// The first Snapshot, Trim or Close ends it: what is called after that answers ErrUnsettled. So
-// does a write load that is too much for it. Its methods are for one goroutine at a time.
+// The first Snapshot, Trim or Close ends it, and any error: what is called after that answers so. A write load that is too much
+// for it is an ErrBusy. Its methods are for one goroutine at a time, which must not be a writer inside the gate.
 type Live struct {
 	a    *Arena
 	f    liveRead
@@ -38,6 +46,8 @@ type liveRead interface {
 	read(p []byte, off uint64) error
 	// gather protects and keeps what was written since it was read, until little is.
 	gather(ctx context.Context) error
+	// state is nil, or why it has ended.
+	state() error
 	// rest keeps what was written since gather of [0, size). Writers are held, and
 	// Arena.mu is.
 	rest(size uint64) error
@@ -128,6 +138,9 @@ func (l *Live) Settle(ctx context.Context, at func() error) (s Settled, err erro
 	defer a.unlock()
 	if a.closed.Load() {
 		return s, ErrClosed
+	}
+	if err := l.f.state(); err != nil {
+		return s, err
 	}
 	start := time.Now()
 	release, err := a.opts.hold()()

@@ -8,59 +8,38 @@ import (
 	"runtime"
 	"slices"
 	"sync"
-	"sync/atomic"
 
 	"github.com/cowheap/cowheap/internal/block"
 	"github.com/cowheap/cowheap/internal/uffd"
 )
 
-// Live with userfaultfd: the memory is registered with a second descriptor then, for which
-// the kernel resolves first writes by itself and remembers them. A mapping belongs to one
-// descriptor, and one descriptor does the one or the other, so the memory changes over; it
-// stays with the second until the next snapshot is taken, so that many Lives in a row
-// change nothing.
-//
-// While it is with the second nobody takes a fault, and nothing is armed. One that
-// was taken just before finds, in the handler, that lifting is refused, returns, and
-// the write succeeds.
-
-// noting is the second descriptor, under Arena.mu.
-type noting struct {
-	fd      *uffd.FD // nil: it has not been needed yet
-	pagemap *uffd.Pagemap
-	// From before the first block goes over until after the last has come back.
-	away    atomic.Bool
-	current *liveMemory // nil: there is none
-}
-
 const (
-	// Changes over in one call: the kernel's lock of the mapping is held meanwhile,
-	// some 30 ns a page that is protected.
-	changePiece = 32 << 20
-	livePiece   = 4 << 20  // protected by one call, then read
-	liveLook    = 64 << 20 // read before the first look at how much has been written; the next is at twice as much
-	livePasses  = 16
-	// With writers held so many pages are copied at most, about 0.7 us each.
-	liveHeld = 512
+	livePiece  = 4 << 20  // protected by one call, then read
+	liveLook   = 64 << 20 // read before the first look at how much has been written; the next is at twice as much
+	livePasses = 16
+	// So many pages are copied at most with writers held, about 0.7 us each; and a pass is
+	// not the last one if it leaves half as many.
+	liveHeld = 1024
 	// One in so many pages may have been written to, else a snapshot is the better way: bench checkpoint-tax.
 	liveShare = 16
 	liveLeast = 1024 // pages that may be in any case
 	liveDoubt = 4    // times as many as may be are expected when it is given up early
+	liveTurn  = 256  // pages copied before who wants to end it gets a turn
 )
 
-// liveMemory is one Live.
+// liveMemory is one Live: its guard has given the memory to the kernel, see noting.
 type liveMemory struct {
 	g    *userfault
 	size uint64 // bytes to be read
 	most int    // pages to be kept
 
-	mu    sync.Mutex // what follows; held for a call of some 100 us. After Arena.mu
+	mu    sync.Mutex // what follows; held for some 100 us at a time. After Arena.mu
 	ended error      // why nothing can be read any more
 	noted uint64     // bytes from 0 on, whole blocks, of which the kernel notes what is written
 	look  uint64     // bytes read when it is time for another look
 	keep  keptPages
 
-	regions []uffd.PageRegion
+	regions []uffd.PageRegion // that the last scan has found
 }
 
 func (g *userfault) live(size uint64) (liveRead, error) {
@@ -103,61 +82,238 @@ func (g *userfault) mayLive() error {
 	return nil
 }
 
-// goAway gives the memory to the descriptor for which the kernel notes writes.
-func (g *userfault) goAway(size uint64) error {
-	if g.away.Load() {
+// end makes it an error to go on. After it nothing of the memory is protected, or read, for l any more.
+// Preconditions: Arena.mu is held.
+func (l *liveMemory) end(why error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.fail(why)
+	l.g.current = nil
+}
+
+// fail is end but for who comes after it, and answers err. What has been protected again and
+// not kept is lost, so after an error nothing is right any more.
+// Preconditions: l.mu is held.
+func (l *liveMemory) fail(err error) error {
+	if err != nil && l.ended == nil {
+		l.ended = err
+	}
+	return err
+}
+
+func (l *liveMemory) state() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.ended
+}
+
+func (l *liveMemory) read(p []byte, off uint64) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended != nil {
+		return l.ended
+	}
+	for end := off + uint64(len(p)); l.noted < end; {
+		if err := l.note(min(l.noted+livePiece, l.size)); err != nil {
+			return l.fail(err)
+		}
+	}
+	// Protected first, then read: what is written from then on is noted.
+	copy(p, l.g.a.mem.Bytes(off, uint64(len(p))))
+	if off < l.look {
 		return nil
 	}
-	if g.noting.fd == nil {
-		fd, err := uffd.Open(uffd.FeatureWriteProtect | uffd.FeatureWPUnpopulated | uffd.FeatureWPAsync)
-		if err != nil {
-			return unsettled("%w", err)
-		}
-		pagemap, err := uffd.OpenPagemap()
-		if err != nil {
-			return unsettled("%w", errors.Join(err, fd.Close()))
-		}
-		g.noting.fd, g.noting.pagemap = fd, pagemap
+	l.look = 2 * off
+	n, err := l.scan(0, l.noted, 0)
+	// Where pages are written at random the number grows with the square of what was read: longer, and more to write to. A
+	// burst, or hot pages, may look like more than it will be.
+	share := float64(l.size) / float64(off)
+	if err == nil && float64(n)*share*share > liveDoubt*float64(l.most) {
+		err = busy("%d pages were written while the first %d bytes of %d were read", n, off, l.size)
 	}
-	g.away.Store(true)
-	if err := g.change(g.fd, g.noting.fd, size); err != nil {
-		return unsettled("%w", errors.Join(err, g.comeBack()))
+	return l.fail(err)
+}
+
+// note has the kernel note writes to [0, end).
+//
+// Not by UFFDIO_WRITEPROTECT: while that runs each first write of another thread flushes all TLBs, 12 us
+// (do_wp_page, mm_tlb_flush_pending), and it does not pass over what is protected already. What was never
+// touched may stay as it is: it counts as written when it has been.
+//
+// Preconditions: l.mu is held.
+func (l *liveMemory) note(end uint64) error {
+	if end <= l.noted {
+		return nil
 	}
+	if _, err := l.scan(l.noted, end, uffd.ScanProtect); err != nil {
+		return err
+	}
+	l.noted = end
 	return nil
 }
 
-// comeBack takes the memory back, which ends a Live that reads it.
-func (g *userfault) comeBack() error {
-	g.endLive(errLiveFrozen)
-	if !g.away.Load() {
-		return nil
+// scan finds the pages of [from, end) that are not protected, and with uffd.ScanProtect protects them.
+// Preconditions: l.mu is held.
+func (l *liveMemory) scan(from, end uint64, mode uffd.ScanMode) (pages int, err error) {
+	l.regions = l.regions[:0]
+	if from >= end {
+		return 0, nil
 	}
-	if err := g.change(g.noting.fd, g.fd, g.a.High()); err != nil {
-		g.broken = fmt.Errorf("registering the arena again: %w", err)
-		return g.broken
+	parts := make([][]uffd.PageRegion, (end-from+scanPiece-1)/scanPiece)
+	parts[0] = l.regions
+	err = parallel(end-from, scanPiece, 2*scanPiece, runtime.GOMAXPROCS(0), func(off, n uint64) (err error) {
+		part := &parts[off/scanPiece]
+		*part, err = l.g.noting.pagemap.Scan(*part, l.g.a.mem.Addr()+uintptr(from+off), uintptr(n), mode)
+		return err
+	})
+	if err != nil {
+		return 0, unsettled("asking which pages were written: %w", err)
 	}
-	g.away.Store(false)
-	return nil
+	if l.regions = parts[0]; len(parts) > 1 {
+		l.regions = slices.Concat(parts...)
+	}
+	for _, r := range l.regions {
+		pages += int((r.End - r.Start) / pageSize)
+	}
+	return pages, nil
 }
 
-// change gives the memory, of which size bytes are in use, from one descriptor to another. All protection goes with it. What the
-// other has already stays there.
-func (g *userfault) change(from, to *uffd.FD, size uint64) error {
-	for off, end := uint64(0), g.a.mem.Size(); off < end; {
-		n := min(changePiece, end-off)
-		if off >= size {
-			n = end - off // nothing is there
-		}
-		addr := g.a.mem.Addr() + uintptr(off)
-		// An error is that the other has it, or that it has been taken already: then
-		// registering says so.
-		_ = from.Unregister(addr, uintptr(n))
-		if err := to.Register(addr, uintptr(n), uffd.ModeWP); err != nil {
+func (l *liveMemory) gather(ctx context.Context) error {
+	for least, pass := math.MaxInt, 0; pass < livePasses; pass++ {
+		if err := ctx.Err(); err != nil {
+			if cause := context.Cause(ctx); cause != err {
+				err = fmt.Errorf("%w: %w", err, cause)
+			}
 			return err
 		}
-		off += n
+		n, err := l.gatherOnce()
+		if err != nil {
+			return err
+		}
+		if n <= int(fewPages) || n >= least-least/4 {
+			break
+		}
+		least = n
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended != nil {
+		return l.ended
+	}
+	n, err := l.scan(0, l.noted, 0)
+	if err == nil && n > liveHeld/2 {
+		err = busy("%d pages are written in the time that a pass takes", n)
+	}
+	return l.fail(err)
+}
+
+// gatherOnce keeps what was written since it was read or kept, and what has come into
+// use. It answers how many pages were written.
+func (l *liveMemory) gatherOnce() (pages int, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	defer func() { err = l.fail(err) }()
+	if l.ended != nil {
+		return 0, l.ended
+	}
+	from := l.noted
+	if err := l.note(l.g.wholeBlocks(l.g.a.High())); err != nil {
+		return 0, err
+	}
+	// All that is not zero there, also beyond what High was: it may have come into use before
+	// it was protected.
+	if err := l.keepNew(from, l.noted, l.most, true); err != nil {
+		return 0, err
+	}
+	if pages, err = l.scan(0, l.noted, uffd.ScanProtect); err != nil {
+		return 0, err
+	}
+	if n := len(l.keep.pages) + pages; n > l.most {
+		return 0, busy("%d pages were written", n)
+	}
+	return pages, l.keepFound(true)
+}
+
+// keepFound keeps what scan has found. With turns it lets those who want to end it do so.
+// Preconditions: l.mu is held.
+func (l *liveMemory) keepFound(turns bool) error {
+	base := uint64(l.g.a.mem.Addr())
+	for _, r := range l.regions {
+		for off := r.Start - base; off < r.End-base; off += pageSize {
+			if err := l.keepPage(off, turns); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
+}
+
+// keepNew keeps those pages of [from, end) that are not zero, up to most in all.
+// Preconditions: l.mu is held; the memory up to end is there.
+func (l *liveMemory) keepNew(from, end uint64, most int, turns bool) error {
+	for off := from; off < end; off += pageSize {
+		if block.IsZero(l.g.a.mem.Bytes(off, pageSize)) {
+			continue
+		}
+		if len(l.keep.pages) >= most {
+			return unsettled("%d bytes came into use", end-from)
+		}
+		if err := l.keepPage(off, turns); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// keepPage keeps the page at off.
+// Preconditions: l.mu is held.
+func (l *liveMemory) keepPage(off uint64, turns bool) error {
+	if err := l.keep.add(off, l.g.a.mem.Bytes(off, pageSize)); err != nil {
+		return unsettled("%w", err)
+	}
+	if turns && len(l.keep.pages)%liveTurn == 0 {
+		l.mu.Unlock()
+		l.mu.Lock()
+	}
+	return l.ended
+}
+
+func (l *liveMemory) rest(size uint64) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.fail(l.keepRest(size))
+}
+
+func (l *liveMemory) keepRest(size uint64) error {
+	if l.ended != nil {
+		return l.ended
+	}
+	if size < l.size {
+		return unsettled("the arena has become smaller")
+	}
+	n, err := l.scan(0, l.noted, 0)
+	if err != nil {
+		return err
+	}
+	if n > liveHeld || len(l.keep.pages)+n > l.most {
+		return busy("%d pages were written before writers were held", n)
+	}
+	if err := l.keepFound(false); err != nil {
+		return err
+	}
+	return l.keepNew(l.noted, size, min(l.most, len(l.keep.pages)+liveHeld), false)
+}
+
+func (l *liveMemory) kept() *keptPages { return &l.keep }
+
+func (l *liveMemory) close() error {
+	a := l.g.a
+	a.mu.Lock()
+	defer a.unlock()
+	if l.g.current == l {
+		l.end(ErrClosed)
+	}
+	return l.keep.free()
 }
 
 // Why a Live has ended.
@@ -180,203 +336,4 @@ func (g *userfault) closeNoting() error {
 		return nil
 	}
 	return errors.Join(g.noting.pagemap.Close(), g.noting.fd.Close())
-}
-
-// end makes it an error to go on. After it nothing of the memory is protected for l any more.
-func (l *liveMemory) end(why error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.ended == nil {
-		l.ended = why
-	}
-	l.g.current = nil
-}
-
-// note has the kernel note writes to [0, end).
-// Preconditions: l.mu is held.
-func (l *liveMemory) note(end uint64) error {
-	if l.ended != nil || end <= l.noted {
-		return l.ended
-	}
-	// Not by UFFDIO_WRITEPROTECT: while that runs each first write of another thread flushes all TLBs, 12 us
-	// (do_wp_page, mm_tlb_flush_pending), and it does not pass over what is protected already. What was never
-	// touched stays as it is: it counts as written when it has been.
-	_, err := l.scan(l.noted, end, uffd.ScanProtect)
-	if err != nil {
-		return err
-	}
-	l.noted = end
-	return nil
-}
-
-func (l *liveMemory) read(p []byte, off uint64) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.ended != nil {
-		return l.ended
-	}
-	for end := off + uint64(len(p)); l.noted < end; {
-		if err := l.note(min(l.noted+livePiece, l.size)); err != nil {
-			return err
-		}
-	}
-	// Protected first, then read: what is written from then on is noted.
-	copy(p, l.g.a.mem.Bytes(off, uint64(len(p))))
-	if off < l.look {
-		return nil
-	}
-	l.look = 2 * off
-	n, err := l.written(0)
-	if err != nil {
-		return err
-	}
-	// Where pages are written at random the number grows with the square of what was read: longer, and more to write to. A
-	// burst, or hot pages, may look like more than it will be.
-	share := float64(l.size) / float64(off)
-	if float64(n)*share*share > liveDoubt*float64(l.most) {
-		return unsettled("%d pages were written while the first %d bytes of %d were read", n, off, l.size)
-	}
-	return nil
-}
-
-// written finds in regions the pages written of those that are noted, and with uffd.ScanProtect protects
-// them again.
-// Preconditions: l.mu is held.
-func (l *liveMemory) written(mode uffd.ScanMode) (pages int, err error) {
-	if l.ended != nil {
-		return 0, l.ended
-	}
-	return l.scan(0, l.noted, mode)
-}
-
-// scan finds the pages of [from, end) that are not protected.
-// Preconditions: l.mu is held.
-func (l *liveMemory) scan(from, end uint64, mode uffd.ScanMode) (pages int, err error) {
-	if from >= end {
-		l.regions = l.regions[:0]
-		return 0, nil
-	}
-	parts := make([][]uffd.PageRegion, (end-from+scanPiece-1)/scanPiece)
-	parts[0] = l.regions[:0]
-	err = parallel(end-from, scanPiece, 2*scanPiece, runtime.GOMAXPROCS(0), func(off, n uint64) (err error) {
-		part := &parts[off/scanPiece]
-		*part, err = l.g.noting.pagemap.Scan(*part, l.g.a.mem.Addr()+uintptr(from+off), uintptr(n), mode)
-		return err
-	})
-	if err != nil {
-		return 0, fmt.Errorf("asking which pages were written: %w", err)
-	}
-	if l.regions = parts[0]; len(parts) > 1 {
-		l.regions = slices.Concat(parts...)
-	}
-	for _, r := range l.regions {
-		pages += int((r.End - r.Start) / pageSize)
-	}
-	return pages, nil
-}
-
-func (l *liveMemory) gather(ctx context.Context) error {
-	for least, pass := math.MaxInt, 0; pass < livePasses; pass++ {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		n, err := l.gatherOnce()
-		if err != nil {
-			return err
-		}
-		if n <= int(fewPages) || n >= least-least/4 {
-			break
-		}
-		least = n
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	n, err := l.written(0)
-	if err == nil && n > liveHeld {
-		err = unsettled("%d pages are written in the time that a pass takes", n)
-	}
-	return err
-}
-
-// gatherOnce keeps what was written since it was read or kept, and what has come into
-// use. It answers how many pages were written.
-func (l *liveMemory) gatherOnce() (pages int, err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	from, high := l.noted, l.g.a.High()
-	if err := l.note(l.g.wholeBlocks(high)); err != nil {
-		return 0, err
-	}
-	pages, err = l.written(uffd.ScanProtect)
-	if err != nil {
-		return 0, err
-	}
-	// All of that counts as written.
-	fresh := max(high, from) - from
-	if have := len(l.keep.pages); have+pages+int(fresh/pageSize) > l.most {
-		return 0, unsettled("%d pages were written, and %d bytes came into use", have+pages, fresh)
-	}
-	if err := l.keepNew(from, high); err != nil {
-		return 0, err
-	}
-	return pages, l.keepWritten(true)
-}
-
-// keepWritten keeps what written has found. With pauses it lets those who want to end it do so.
-// Preconditions: l.mu is held.
-func (l *liveMemory) keepWritten(pauses bool) error {
-	const between = 1 << 20
-	for _, r := range l.regions {
-		first, end := r.Start-uint64(l.g.a.mem.Addr()), r.End-uint64(l.g.a.mem.Addr())
-		for off := first; off < end; off += between {
-			if err := l.keep.add(off, l.g.a.mem.Bytes(off, min(between, end-off))); err != nil {
-				return err
-			}
-		}
-		if pauses && len(l.keep.pages)%256 == 0 {
-			l.mu.Unlock()
-			l.mu.Lock()
-			if l.ended != nil {
-				return l.ended
-			}
-		}
-	}
-	return nil
-}
-
-// keepNew keeps those pages of [from, high) that are not zero.
-// Preconditions: l.mu is held.
-func (l *liveMemory) keepNew(from, high uint64) error {
-	for off := from; off < high; off += pageSize {
-		if page := l.g.a.mem.Bytes(off, pageSize); !block.IsZero(page) {
-			if err := l.keep.add(off, page); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func (l *liveMemory) rest(size uint64) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if _, err := l.written(0); err != nil {
-		return err
-	}
-	if err := l.keepWritten(false); err != nil {
-		return err
-	}
-	return l.keepNew(l.noted, size)
-}
-
-func (l *liveMemory) kept() *keptPages { return &l.keep }
-
-func (l *liveMemory) close() error {
-	a := l.g.a
-	a.mu.Lock()
-	defer a.unlock()
-	if l.g.current == l {
-		l.end(ErrClosed)
-	}
-	return l.keep.free()
 }

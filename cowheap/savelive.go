@@ -22,6 +22,7 @@ import (
 type experience struct {
 	waiting atomic.Int32 // checkpoints until a live one may be tried again; may be read without the turn
 	penalty int32        // so many after the next failure
+	busy    bool         // the last failure was that of writers, which a snapshot shows, too
 	failed  bool         // just now, for the checkpoint that is to be a snapshot therefore
 }
 
@@ -44,7 +45,7 @@ func (e *experience) mayLive(size int64) bool {
 // frozen learns from one that was a snapshot.
 func (e *experience) frozen(s arena.SnapshotStats, info checkpoint.Info) {
 	pages := info.Size / block.PageSize
-	again := !e.failed && !info.Incremental && s.Ahead == 0 && s.Pages <= pages/livePart && info.Pages >= pages-pages/zeroPart
+	again := e.busy && !e.failed && !info.Incremental && s.Ahead == 0 && s.Pages <= pages/livePart && info.Pages >= pages-pages/zeroPart
 	e.failed = false
 	if again {
 		e.waiting.Store(0) // it would have settled
@@ -53,13 +54,13 @@ func (e *experience) frozen(s arena.SnapshotStats, info checkpoint.Info) {
 	e.waiting.Store(max(e.waiting.Load()-1, 0))
 }
 
-// settled learns that one was live, or could not be.
-func (e *experience) settled(ok bool) {
-	if ok {
+// settled learns from one that was live, or could not be: err is an ErrUnsettled or ErrNotLive.
+func (e *experience) settled(err error) {
+	if err == nil {
 		e.penalty = 0
 		return
 	}
-	e.failed = true
+	e.failed, e.busy = true, errors.Is(err, arena.ErrBusy)
 	e.penalty = min(max(2*e.penalty, 2), mostPenalty)
 	e.waiting.Store(e.penalty)
 }
@@ -76,10 +77,12 @@ func (h *Heap) checkpointLive(ctx context.Context) (info checkpoint.Info, ok boo
 	defer l.end()
 	info, err = h.saveLive(ctx)
 	if errors.Is(err, arena.ErrUnsettled) || errors.Is(err, checkpoint.ErrNotLive) {
-		l.settled(false)
+		l.settled(err)
 		return checkpoint.Info{}, false, nil
 	}
-	l.settled(true)
+	if err == nil {
+		l.settled(nil)
+	}
 	return info, true, err
 }
 
@@ -97,8 +100,10 @@ func (h *Heap) saveLive(ctx context.Context) (checkpoint.Info, error) {
 	if err != nil {
 		return checkpoint.Info{}, err
 	}
-	var roots []checkpoint.Root
-	if err := h.held(func() (err error) {
+	var roots []checkpoint.Root // as they are now: how long the header will be
+	if err := h.sp.view(func(*Mem) (err error) {
+		h.sp.rootMu.Lock()
+		defer h.sp.rootMu.Unlock()
 		roots, err = readRoots(h.sp.live(), h.super)
 		return err
 	}); err != nil {
@@ -113,16 +118,6 @@ func (h *Heap) saveLive(ctx context.Context) (checkpoint.Info, error) {
 	return info, translate(err)
 }
 
-// held calls do while no Update runs.
-func (h *Heap) held(do func() error) error {
-	release, err := h.hold()
-	if err != nil {
-		return err
-	}
-	defer release()
-	return do()
-}
-
 // liveHeap is the heap as a checkpoint.Live.
 type liveHeap struct {
 	*arena.Live
@@ -131,6 +126,9 @@ type liveHeap struct {
 
 // Settle fixes the instant, with the roots that there are then.
 func (l *liveHeap) Settle(ctx context.Context) (checkpoint.Settled, error) {
+	p := &l.h.sp.profile
+	p.taking.Lock() // whose tick it is
+	defer p.taking.Unlock()
 	var now checkpoint.Settled
 	s, err := l.Live.Settle(ctx, func() (err error) {
 		now.Time = time.Now()

@@ -230,3 +230,125 @@ func TestSaveLiveFallsBack(t *testing.T) {
 		t.Error("there is a Saving 7")
 	}
 }
+
+// TestLiveIsNotTriedForEver where it fails for a reason that no snapshot shows.
+func TestLiveIsNotTriedForEver(t *testing.T) {
+	o := liveOptions(t, SaveAuto)
+	var h *Heap
+	began := false
+	o.Progress = func(done, total int64) {
+		if began || done < total/2 || done == total {
+			return
+		}
+		began = true
+		s, err := h.Snapshot()
+		if err == nil {
+			err = s.Close()
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	h = have[*Heap](t)(Open(memoryDir(t), o))
+	defer closing(t, h)
+	if err := h.Update(func(m *Mem) error {
+		r, err := Root[scattered](m, "state")
+		if err == nil {
+			for i := range r.Ptr(m) {
+				r.Ptr(m)[i] = 1
+			}
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for range 24 {
+		began = false
+		have[checkpoint.Info](t)(h.Checkpoint(t.Context()))
+	}
+	if s := h.Stats(); s.Unsettled != 4 { // and 2, 4, 8, 16 that were not live
+		t.Errorf("%d of 24 did not settle", s.Unsettled)
+	}
+}
+
+// TestLiveOfLittle: less than a block of 2 MiB, and next to nothing.
+func TestLiveOfLittle(t *testing.T) {
+	o := liveOptions(t, SaveLive)
+	dir := memoryDir(t)
+	h := have[*Heap](t)(Open(dir, o))
+	have[checkpoint.Info](t)(h.Checkpoint(t.Context()))
+	if err := h.Update(func(m *Mem) error {
+		r, err := Root[uint64](m, "x")
+		if err == nil {
+			*r.Ptr(m) = 7
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	have[checkpoint.Info](t)(h.Checkpoint(t.Context()))
+	if s := h.Stats(); s.Lives != 2 {
+		t.Errorf("%d live", s.Lives)
+	}
+	closing(t, h)
+	h = have[*Heap](t)(Open(dir, o))
+	defer closing(t, h)
+	if err := h.View(func(m *Mem) error {
+		r, err := Root[uint64](m, "x")
+		if err == nil && *r.Ptr(m) != 7 {
+			t.Error("it is", *r.Ptr(m))
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestCloseWhileLive: Close, Snapshot, Trim and other checkpoints come at any time of a live one.
+func TestCloseWhileLive(t *testing.T) {
+	for i := range 30 {
+		h := have[*Heap](t)(Open(memoryDir(t), liveOptions(t, SaveLive)))
+		if err := h.Update(func(m *Mem) error {
+			r, err := Root[scattered](m, "state")
+			if err == nil {
+				for i := range r.Ptr(m) {
+					r.Ptr(m)[i] = uint64(i)
+				}
+			}
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		for range 2 {
+			wg.Go(func() {
+				for {
+					if _, err := h.Checkpoint(t.Context()); err != nil {
+						if !errors.Is(err, ErrClosed) {
+							t.Errorf("round %d: %v", i, err)
+						}
+						return
+					}
+				}
+			})
+		}
+		wg.Go(func() {
+			for {
+				s, err := h.Snapshot()
+				if err != nil {
+					return
+				}
+				_ = h.Update(func(*Mem) error { return s.Close() }) // the heap may be closed
+				time.Sleep(time.Duration(rand.IntN(8)) * time.Millisecond)
+				if rand.IntN(4) == 0 {
+					_ = h.Trim()
+				}
+			}
+		})
+		time.Sleep(time.Duration(rand.IntN(60)) * time.Millisecond)
+		if err := h.Close(); err != nil {
+			t.Error(err)
+		}
+		wg.Wait()
+	}
+}
