@@ -118,6 +118,7 @@ func (l *liveMemory) read(p []byte, off uint64) error {
 			return l.fail(err)
 		}
 	}
+	delay()
 	// Protected first, then read: what is written from then on is noted.
 	copy(p, l.g.a.mem.Bytes(off, uint64(len(p))))
 	if off < l.look {
@@ -220,6 +221,7 @@ func (l *liveMemory) gatherOnce() (pages int, err error) {
 	if err := l.note(l.g.wholeBlocks(l.g.a.High())); err != nil {
 		return 0, err
 	}
+	delay()
 	// All that is not zero there, also beyond what High was: it may have come into use before
 	// it was protected.
 	if err := l.keepNew(from, l.noted, l.most, true); err != nil {
@@ -228,6 +230,7 @@ func (l *liveMemory) gatherOnce() (pages int, err error) {
 	if pages, err = l.scan(0, l.noted, uffd.ScanProtect); err != nil {
 		return 0, err
 	}
+	delay()
 	if n := len(l.keep.pages) + pages; n > l.most {
 		return 0, busy("%d pages were written", n)
 	}
