@@ -21,8 +21,8 @@ import (
 // RATIONALE, "When is a checkpoint live?".
 type experience struct {
 	waiting atomic.Int32 // checkpoints until a live one may be tried again; may be read without the turn
-	penalty int32        // so many after the next failure
-	busy    bool         // the last failure was that of writers, which a snapshot shows, too
+	penalty int32        // so many after the last failure
+	busy    bool         // that was the writers', as a snapshot shows, too: only those count that would have settled
 	failed  bool         // just now, for the checkpoint that is to be a snapshot therefore
 }
 
@@ -45,13 +45,11 @@ func (e *experience) mayLive(size int64) bool {
 // frozen learns from one that was a snapshot.
 func (e *experience) frozen(s arena.SnapshotStats, info checkpoint.Info) {
 	pages := info.Size / block.PageSize
-	again := e.busy && !e.failed && !info.Incremental && s.Ahead == 0 && s.Pages <= pages/livePart && info.Pages >= pages-pages/zeroPart
-	e.failed = false
-	if again {
-		e.waiting.Store(0) // it would have settled
-		return
+	calm := s.Ahead == 0 && s.Pages <= pages/livePart && info.Pages >= pages-pages/zeroPart && !info.Incremental
+	if !e.failed && (calm || !e.busy) {
+		e.waiting.Store(max(e.waiting.Load()-1, 0))
 	}
-	e.waiting.Store(max(e.waiting.Load()-1, 0))
+	e.failed = false
 }
 
 // settled learns from one that was live, or could not be: err is an ErrUnsettled or ErrNotLive.
@@ -61,7 +59,7 @@ func (e *experience) settled(err error) {
 		return
 	}
 	e.failed, e.busy = true, errors.Is(err, arena.ErrBusy)
-	e.penalty = min(max(2*e.penalty, 2), mostPenalty)
+	e.penalty = min(max(2*e.penalty, 1), mostPenalty)
 	e.waiting.Store(e.penalty)
 }
 
