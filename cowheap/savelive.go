@@ -3,6 +3,7 @@ package cowheap
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -27,8 +28,8 @@ type experience struct {
 }
 
 const (
-	// With less there is nothing to gain, in bytes; with more there is a pause that can be seen, because what was
-	// written is asked of the kernel with writers held, some 0.35 ms a GiB.
+	// With less there is nothing to gain, in bytes; with more for each processor there is a pause that can be seen, because
+	// what was written is asked of the kernel with writers held, some 0.35 ms a GiB.
 	leastLive   = 16 << 20
 	mostLive    = 4 << 30
 	mostPenalty = 64
@@ -39,7 +40,7 @@ const (
 
 // mayLive: the next checkpoint of a heap with so many bytes in use should be live.
 func (e *experience) mayLive(size int64) bool {
-	return e.waiting.Load() == 0 && size >= leastLive && size <= mostLive
+	return e.waiting.Load() == 0 && size >= leastLive && size <= mostLive*int64(runtime.GOMAXPROCS(0))
 }
 
 // frozen learns from one that was a snapshot.

@@ -6,7 +6,7 @@ import "fmt"
 type Saving int
 
 const (
-	// SaveAuto writes state of 16 MiB to 4 GiB live, unless the checkpoints before it say that it does not come
+	// SaveAuto writes state of 16 MiB or more, up to 4 GiB a processor, live, unless the checkpoints before it say that it does not come
 	// to an end.
 	SaveAuto Saving = iota
 	// SaveFrozen writes a snapshot, of the beginning of the call. What writers
