@@ -1,9 +1,11 @@
 package cowheap_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log"
+	"os"
 
 	"github.com/cowheap/cowheap/arena"
 	"github.com/cowheap/cowheap/cowheap"
@@ -26,6 +28,27 @@ func ExampleOptions() {
 	})
 	fmt.Println("full:", errors.Is(err, cowheap.ErrFull), "guard:", h.Stats().Guard)
 	// Output: full: true guard: copy
+}
+
+// A checkpoint that must be of the beginning of the call, not of any instant in it: whoever has its
+// log up to there need not wait for the file. By default most are live.
+func ExampleSaving() {
+	dir, err := os.MkdirTemp("", "cowheap")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	h, err := cowheap.Open(dir, &cowheap.Options{Saving: cowheap.SaveFrozen})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer h.Close()
+	if _, err := h.Checkpoint(context.Background()); err != nil {
+		log.Fatal(err)
+	}
+	s := h.Stats()
+	fmt.Println(cowheap.SaveFrozen, "snapshots:", s.Taken, "live:", s.Lives)
+	// Output: frozen snapshots: 1 live: 0
 }
 
 // What a snapshot has cost, and how many are open.
