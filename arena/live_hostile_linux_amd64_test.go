@@ -14,17 +14,21 @@ import (
 // TestLiveOfMemoryThatGrows: what comes into use while Settle looks for what has come into use is there.
 func TestLiveOfMemoryThatGrows(t *testing.T) {
 	var gate sync.RWMutex
-	a, b := liveArena(t, Options{MaxSize: 8 << 30, Hold: func() (func(), error) {
+	a, b := liveArena(t, Options{MaxSize: 1 << 30, Hold: func() (func(), error) {
 		gate.Lock()
 		return gate.Unlock, nil
 	}}, 64<<20)
 	fillWith(b, 1)
+	most := uint64(512 << 20) // of which the test has three copies
+	if testing.Short() {
+		most = 256 << 20
+	}
 	var stop atomic.Bool
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer stop.Store(true)
 	wg.Go(func() {
-		for !stop.Load() {
+		for !stop.Load() && a.High() < most {
 			gate.RLock()
 			off, err := a.Alloc(40<<10, 0)
 			if err == nil {
@@ -43,10 +47,6 @@ func TestLiveOfMemoryThatGrows(t *testing.T) {
 			}
 		}
 	})
-	most := uint64(1 << 30)
-	if testing.Short() {
-		most = 256 << 20
-	}
 	settled, not := 0, 0
 	for round := 0; a.High() < most && !t.Failed(); round++ {
 		l := beginLive(t, a)
