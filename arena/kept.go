@@ -22,22 +22,20 @@ type keptPage struct {
 // keptPiece is how much memory is asked for at a time, in bytes.
 const keptPiece = 4 << 20
 
-// add copies pages that follow each other and stand at off.
-func (k *keptPages) add(off uint64, pages []byte) error {
-	for ; len(pages) > 0; pages, off = pages[pageSize:], off+pageSize {
-		if len(k.room) == 0 {
-			m, err := vm.Map(keptPiece)
-			if err != nil {
-				return err
-			}
-			k.pieces = append(k.pieces, m)
-			k.room = m.Bytes(0, keptPiece)
+// add copies a page, which stands at off.
+func (k *keptPages) add(off uint64, page []byte) error {
+	if len(k.room) == 0 {
+		m, err := vm.Map(keptPiece)
+		if err != nil {
+			return err
 		}
-		dst := k.room[:pageSize:pageSize]
-		k.room = k.room[pageSize:]
-		copy(dst, pages)
-		k.pages = append(k.pages, keptPage{off, dst})
+		k.pieces = append(k.pieces, m)
+		k.room = m.Bytes(0, keptPiece)
 	}
+	dst := k.room[:pageSize:pageSize]
+	k.room = k.room[pageSize:]
+	copy(dst, page)
+	k.pages = append(k.pages, keptPage{off, dst})
 	return nil
 }
 

@@ -30,7 +30,7 @@ func busy(format string, args ...any) error {
 // has been written meanwhile, and how it is at one instant: as a virtual machine is moved.
 // Nothing is preserved, and a first write is the kernel's to resolve: a fraction of a microsecond.
 //
-// The first Snapshot, Trim or Close ends it, and any error: what is called after that answers so. A write load that is too much
+// The first Snapshot, Trim or Close ends it, and an ErrUnsettled: what is called after that answers so. A write load that is too much
 // for it is an ErrBusy. Its methods are for one goroutine at a time, which must not be a writer inside the gate.
 type Live struct {
 	a    *Arena
@@ -78,7 +78,7 @@ func (a *Arena) Live() (*Live, error) {
 	}
 	_ = a.giveBack() // an error is munmap's: memory stays mapped, no more
 	g, ok := a.guard.(liver)
-	if !ok || a.Guard() != GuardUserfault {
+	if !ok || a.Guard() != GuardUserfault { // mprotect has one in it, but no second descriptor
 		return nil, unsettled("guard %v: %w", a.Guard(), ErrNotSupported)
 	}
 	size := a.High() &^ (blockSize - 1)

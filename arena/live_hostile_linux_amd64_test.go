@@ -49,18 +49,7 @@ func TestLiveOfMemoryThatGrows(t *testing.T) {
 	})
 	settled, not := 0, 0
 	for round := 0; a.High() < most && !t.Failed(); round++ {
-		l := beginLive(t, a)
-		content, err := readLive(l, 2<<20, func() {})
-		var want, got []byte
-		if err == nil {
-			got, err = settle(l, content, func() error {
-				want = bytes.Clone(a.mem.Bytes(0, a.High()))
-				return nil
-			})
-		}
-		if err := l.Close(); err != nil {
-			t.Fatal(err)
-		}
+		got, want, err := liveRound(t, a, 2<<20)
 		switch {
 		case errors.Is(err, ErrUnsettled):
 			not++

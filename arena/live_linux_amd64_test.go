@@ -41,6 +41,23 @@ func beginLive(t *testing.T, a *Arena) *Live {
 	return l
 }
 
+// liveRound reads a Live in pieces of n bytes, and answers what it settled on, and what that should be.
+func liveRound(t *testing.T, a *Arena, n int) (got, want []byte, err error) {
+	t.Helper()
+	l := beginLive(t, a)
+	content, err := readLive(l, n, func() {})
+	if err == nil {
+		got, err = settle(l, content, func() error {
+			want = bytes.Clone(a.mem.Bytes(0, a.High()))
+			return nil
+		})
+	}
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+	return got, want, err
+}
+
 // TestLiveIsOneInstant: what was read and what Settle gives are the memory at the instant, while
 // goroutines write through a gate, in old memory and in new.
 func TestLiveIsOneInstant(t *testing.T) {
@@ -72,18 +89,7 @@ func TestLiveIsOneInstant(t *testing.T) {
 	}
 	settled := 0
 	for round := range 60 {
-		l := beginLive(t, a)
-		content, err := readLive(l, 128<<10, func() {})
-		var want, got []byte
-		if err == nil {
-			got, err = settle(l, content, func() error {
-				want = bytes.Clone(a.mem.Bytes(0, a.High()))
-				return nil
-			})
-		}
-		if err := l.Close(); err != nil {
-			t.Fatal(err)
-		}
+		got, want, err := liveRound(t, a, 128<<10)
 		if errors.Is(err, ErrUnsettled) {
 			continue
 		}

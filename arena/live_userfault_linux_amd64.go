@@ -33,7 +33,7 @@ type liveMemory struct {
 	size uint64 // bytes to be read
 	most int    // pages to be kept
 
-	mu    sync.Mutex // what follows; held for some 100 us at a time. After Arena.mu
+	mu    sync.Mutex // what follows; held for a scan, or to copy some 256 KiB. After Arena.mu
 	ended error      // why nothing can be read any more
 	noted uint64     // bytes from 0 on, whole blocks, of which the kernel notes what is written
 	look  uint64     // bytes read when it is time for another look

@@ -78,7 +78,7 @@ func (l *liveFile) settle(s *Settled) ([]byte, error) {
 	}
 	header, err := encodeHeader(&l.info)
 	if err == nil && int64(len(header)) != l.header {
-		err = notLive("its roots need a header of %d bytes, at the beginning it were %d", len(header), l.header)
+		err = notLive("its roots need a header of %d bytes, at the beginning they needed %d", len(header), l.header)
 	}
 	return header, err
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"reflect"
 	"runtime"
@@ -181,7 +182,12 @@ func (a *accounts) restoredSum(s *Snapshot, o *Options) (sum uint64, err error) 
 	if _, err := s.WriteTo(&b); err != nil {
 		return 0, err
 	}
-	h, err := Restore(&b, o)
+	return a.streamSum(&b, o)
+}
+
+// streamSum adds up what a heap has that is restored from a stream.
+func (a *accounts) streamSum(r io.Reader, o *Options) (sum uint64, err error) {
+	h, err := Restore(r, o)
 	if err != nil {
 		return 0, err
 	}

@@ -33,7 +33,8 @@ const (
 	leastLive   = 16 << 20
 	mostLive    = 4 << 30
 	mostPenalty = 64
-	// One page in so many may be written in the time of a checkpoint, and be zero.
+	// One page in so many may be written in the time of a checkpoint, and be zero: where arena.Live and
+	// checkpoint.SaveLive draw the line.
 	livePart = 16
 	zeroPart = 32
 )
