@@ -31,7 +31,7 @@ import (
 // At every instant a page below High has changed since it was last copied only if
 //   - it lies beyond armed: dirty by definition, or
 //   - it is not write-protected: a scan of the page map finds it, and protects it again in
-//     the same step, or
+//     the same step, or leaves it as it is and takes it again the next time (shadow_hot_linux.go), or
 //   - it is on a list in pending: it was copied for a snapshot that did not come
 //     about, or not yet; the slot on the list has its content, unless a scan finds
 //     it again.
@@ -63,6 +63,7 @@ type shadow struct {
 	waiting uint64     // slots on these lists that are not in cur, too
 	policy
 	pace
+	hot
 	incoming
 
 	// readers guards what follows, see above.
@@ -78,7 +79,7 @@ type shadow struct {
 	closed  bool
 
 	figures struct {
-		preserved, shadow, limit, overruns, armed atomic.Uint64
+		preserved, shadow, hot, limit, overruns, armed atomic.Uint64
 	}
 }
 
@@ -170,6 +171,7 @@ func (g *shadow) freeze(high func() uint64, hold hold) (frozen, timing, error) {
 	fresh := g.settlePending()
 	copied := uint64(len(fresh))
 	l := &shadowLayer{g: g, size: size, copied: copied}
+	g.notice(fresh, known && g.mode == byProtecting || g.mode == byComparing)
 	g.makeRoom(fresh, size)
 	g.publish(fresh, l)
 	g.adapt(copied, (size+pageSize-1)/pageSize, known)
@@ -236,6 +238,7 @@ func (g *shadow) history() uint64 { return g.slots.used - g.inCur - g.waiting }
 func (g *shadow) publishFigures() {
 	g.figures.preserved.Store(g.history())
 	g.figures.shadow.Store(g.inCur)
+	g.figures.hot.Store(uint64(len(g.open)))
 	g.figures.armed.Store(g.armed)
 }
 
@@ -243,6 +246,7 @@ func (g *shadow) stats(s *Stats) {
 	s.PreservedPages = int64(g.figures.preserved.Load())
 	s.PreservedBytes = s.PreservedPages * pageSize
 	s.ShadowBytes = int64(g.figures.shadow.Load()) * pageSize
+	s.HotPages = int64(g.figures.hot.Load())
 	s.MaxPreserved = int64(g.figures.limit.Load())
 	s.Overruns = int64(g.figures.overruns.Load())
 	if regions, err := g.scanRange(nil, g.figures.armed.Load(), 0); err == nil {

@@ -109,6 +109,9 @@ func shadowModel(t *testing.T, seed uint64, arming Arming, mode tracking) {
 		}
 	}
 	for range 250 {
+		for at := 0; rng.IntN(4) > 0 && at < 40*pageSize; at += 2 * pageSize {
+			b[at] = byte(rng.Uint32()) // what moves all the time
+		}
 		switch rng.IntN(11) {
 		case 0, 1, 2:
 			if len(open) > 8 {

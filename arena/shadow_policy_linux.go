@@ -17,6 +17,7 @@ type policy struct {
 	mode  tracking
 	heavy int // snapshots in a row that found more than a third dirty
 	age   int // snapshots since it began to copy
+	looks int // snapshots in a row that compared
 }
 
 const (
@@ -24,6 +25,8 @@ const (
 	tinyPages = 64
 	// How often copying is left off for a comparison, which may find that little is written now.
 	copyingFor = 32
+	// So many comparisons in a row have to find the same pages written as the one before, before they are taken for hot.
+	steadyFor = 3
 )
 
 // adapt looks at a snapshot that copied so many of all pages in use; tracked says that it knew
@@ -45,16 +48,14 @@ func (g *shadow) adapt(copied, pages uint64, tracked bool) {
 		if !tracked {
 			break // it was all dirty by definition
 		}
-		if g.heavy++; copied*3 <= pages {
+		if g.heavy++; copied*3 <= pages || g.steadily(copied, pages) {
 			g.heavy = 0
 		}
 		if g.heavy >= 2 {
 			g.mode, g.age = whole, 0
 		}
-	case g.mode == byComparing && copied*4 < pages:
-		g.mode, g.heavy = byProtecting, 0
 	case g.mode == byComparing:
-		g.mode, g.age = whole, 0
+		g.compared(copied, pages, whole)
 	default:
 		if g.age++; g.age >= copyingFor || whole == byComparing {
 			g.mode = byComparing
@@ -64,6 +65,22 @@ func (g *shadow) adapt(copied, pages uint64, tracked bool) {
 		// Or everything that is written next would be a fault. An error leaves that.
 		_ = g.protectRange(0, g.armed, false)
 		g.armed = 0
+	}
+}
+
+// compared chooses after a snapshot that compared.
+func (g *shadow) compared(copied, pages uint64, whole tracking) {
+	steady := g.steadily(copied, pages)
+	switch g.looks++; {
+	case copied*4 < pages || steady && g.looks > steadyFor:
+		g.mode, g.heavy, g.looks = byProtecting, 0, 0
+	case steady || g.looks == 1 && copied*3 < 2*pages:
+		// Are they the same once more?
+	default:
+		if g.age = 0; g.looks > 1 {
+			g.age = -copyingFor // that was one more comparison than usual
+		}
+		g.mode, g.looks = whole, 0
 	}
 }
 

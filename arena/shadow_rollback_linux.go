@@ -30,7 +30,7 @@ func (g *shadow) rollback(f frozen, high uint64) (pages uint64, err error) {
 	back := g.since(l, high)
 	g.copyIn(back)
 	g.forgetAll()
-	if g.armed > 0 {
+	if !g.leaveBackOpen(back) && g.armed > 0 {
 		// What was put back is in slots, so it is not dirty.
 		if g.regions, err = g.scanRange(g.regions[:0], g.armed, uffd.ScanProtect); err != nil {
 			g.armed = 0 // then all is

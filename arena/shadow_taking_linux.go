@@ -52,7 +52,8 @@ func (g *shadow) aheadPays(high uint64) bool {
 	}
 	ns := g.rangeNs * float64(high-min(high, g.armed)) / pageSize
 	if g.armed > 0 {
-		ns += g.pageNs * float64(g.lastDirty)
+		// Hot pages would be written again before the instant.
+		ns += g.pageNs * float64(g.lastDirty-min(g.lastDirty, g.hotPages()))
 	}
 	if g.mode != byProtecting {
 		return time.Duration(ns) > wholeFor
@@ -105,7 +106,11 @@ func (g *shadow) takeRest(size uint64) (pages uint64, err error) {
 		return g.takeRange(0, size)
 	}
 	if g.armed > 0 {
-		if pages, err = g.takeWritten(); err != nil {
+		take := g.takeWritten
+		if g.hotPages() > 0 {
+			take = g.takeAllButHot
+		}
+		if pages, err = take(); err != nil {
 			return 0, err
 		}
 	}
@@ -164,6 +169,7 @@ func (g *shadow) takeRange(from, end uint64) (pages uint64, err error) {
 func (g *shadow) takeWritten() (pages uint64, err error) {
 	from := time.Now()
 	g.lastScan = from
+	g.open = g.open[:0]
 	g.regions, err = g.scanRange(g.regions[:0], g.armed, uffd.ScanProtect)
 	g.scanning = time.Since(from)
 	if err != nil {
@@ -198,11 +204,36 @@ func (g *shadow) takeRegions() (pages uint64, err error) {
 
 // scanRange appends to dst what was written of [0, end).
 func (g *shadow) scanRange(dst []uffd.PageRegion, end uint64, mode uffd.ScanMode) (_ []uffd.PageRegion, err error) {
+	if mode&uffd.ScanProtect == 0 && end > scanPiece {
+		return g.scanParts(dst, end)
+	}
 	for at := uint64(0); at < end; at += scanPiece {
-		dst, err = g.pagemap.Scan(dst, g.a.mem.Addr()+uintptr(at), uintptr(min(scanPiece, end-at)), mode)
-		if err != nil {
-			return dst, fmt.Errorf("asking which pages were written: %w", err)
+		if dst, err = g.scanPart(dst, at, min(scanPiece, end-at), mode); err != nil {
+			return dst, err
 		}
+	}
+	return dst, nil
+}
+
+// scanParts is scanRange without protecting, on several processors. (Protecting, they would flush each other's
+// TLBs for every two MiB with something written.)
+func (g *shadow) scanParts(dst []uffd.PageRegion, end uint64) ([]uffd.PageRegion, error) {
+	parts := make([][]uffd.PageRegion, (end+scanPiece-1)/scanPiece)
+	err := parallel(end, scanPiece, scanPiece, runtime.GOMAXPROCS(0), func(off, n uint64) (err error) {
+		parts[off/scanPiece], err = g.scanPart(nil, off, n, 0)
+		return err
+	})
+	for _, part := range parts {
+		dst = append(dst, part...)
+	}
+	return dst, err
+}
+
+// scanPart is scanRange of [off, off+n).
+func (g *shadow) scanPart(dst []uffd.PageRegion, off, n uint64, mode uffd.ScanMode) ([]uffd.PageRegion, error) {
+	dst, err := g.pagemap.Scan(dst, g.a.mem.Addr()+uintptr(off), uintptr(n), mode)
+	if err != nil {
+		return dst, fmt.Errorf("asking which pages were written: %w", err)
 	}
 	return dst, nil
 }

@@ -81,6 +81,8 @@ var ways = []way{
 	{name: "shadow-ahead-steady", only: GuardShadow, opts: Options{Arming: ArmAhead}, steady: true, rollback: true},
 	{name: "shadow-wholesale", only: GuardShadow, opts: Options{Arming: ArmWholesale}},
 	{name: "shadow-wholesale-steady", only: GuardShadow, opts: Options{Arming: ArmWholesale}, steady: true, rollback: true},
+	{name: "shadow-hot", only: GuardShadow, hot: true, opts: Options{Arming: ArmWholesale}},
+	{name: "shadow-hot-rolled-back", only: GuardShadow, hot: true, rollback: true, fork: true, trim: true},
 	{name: "shadow-ahead-in-order", only: GuardShadow, opts: Options{Arming: ArmAhead}, release: true, fork: true},
 }
 
@@ -95,6 +97,7 @@ type way struct {
 	touch    bool  // before most writes
 	trim     bool  // now and then, with runs that come and go
 	live     bool  // between snapshots
+	hot      bool  // most writes go to a few pages, others after a while
 
 	supersede bool // the newest is closed at once, while an older one stays open
 }
@@ -239,6 +242,10 @@ func stress(t *testing.T, g Guard, w way) {
 			for !stop.Load() {
 				gate.RLock()
 				i, j := rng.IntN(words), rng.IntN(words)
+				if w.hot && rng.IntN(1024) > 0 {
+					phase := int(updates.Load() >> 16)
+					i, j = hotWord(i, phase), hotWord(j, phase)
+				}
 				p, q := i/512, j/512
 				if w.touch && rng.IntN(8) > 0 { // both, one, or what somebody else may be about to write
 					touchSome(a, rng, base, uint64(i)*8, uint64(j)*8, pages*pageSize)
@@ -306,7 +313,7 @@ func stress(t *testing.T, g Guard, w way) {
 	rng := rand.New(rand.NewPCG(3, 3))
 	var open []pair
 	taken, passes, held, reprotected := 0, 0, 0, int64(0)
-	rollbacks, forks := 0, 0
+	rollbacks, forks, hot := 0, 0, int64(0)
 	var family sync.WaitGroup
 	var alive atomic.Int32
 	var runs []uint64 // that are allocated
@@ -329,12 +336,16 @@ func stress(t *testing.T, g Guard, w way) {
 			open = nil
 			liveStress(t, a, rng, &want)
 		}
+		for from := updates.Load(); w.hot && updates.Load() < from+100; {
+			runtime.Gosched()
+		}
 		s, err := a.Snapshot()
 		if err != nil {
 			t.Error(err)
 			break
 		}
 		taken++
+		hot += a.Stats().HotPages
 		if w.rollback && len(open) > 0 && rng.IntN(2) == 0 {
 			i, before := rng.IntN(len(open)), a.rolled.count
 			err := a.Rollback(open[i].s, func() (func(), error) {
@@ -425,12 +436,15 @@ func stress(t *testing.T, g Guard, w way) {
 	stop.Store(true)
 	wg.Wait()
 	s := settled(a)
-	t.Logf("%v %s: %d snapshots, %d updates, %d faults, %d touches, %d pages taken along, %d passes over %d pages, %d slices, %d rollbacks, %d forks, %d pages trimmed, %d lives of %d",
-		g, w.name, taken, updates.Load(), s.Faults, s.Touched, s.Neighbours, passes, reprotected, held, rollbacks, forks, s.Trimmed/pageSize, s.Lives, s.Lives+s.Unsettled)
+	t.Logf("%v %s: %d snapshots, %d updates, %d faults, %d touches, %d pages taken along, %d passes over %d pages, %d slices, %d rollbacks, %d forks, %d pages trimmed, %d lives of %d, %d hot pages",
+		g, w.name, taken, updates.Load(), s.Faults, s.Touched, s.Neighbours, passes, reprotected, held, rollbacks, forks, s.Trimmed/pageSize, s.Lives, s.Lives+s.Unsettled, hot)
 	if s.PreservedPages != 0 {
 		t.Errorf("%d pages are still preserved", s.PreservedPages)
 	}
 }
+
+// hotWord is the word like i in one of the pages, an eighth of all, that are hot in a phase.
+func hotWord(i, phase int) int { return i/(8*512)*(8*512) + phase%8*512 + i%512 }
 
 // settled is a's Stats once every snapshot that was closed has been given back: somebody who
 // holds mu, as the keeper of the pool does when the resolver has rung, does that when he is done.

@@ -13,7 +13,8 @@ import (
 //
 // A frame writes eight bytes to each of some random pages, others in every frame, and
 // is then saved; the last ten saved are kept. How large the state is and how many percent
-// of its pages are written is in the name: /64MiB/1%. In the JSON line they
+// of its pages are written is in the name: /64MiB/1%. With /same it is the same pages in every
+// frame, as where what moves keeps moving. In the JSON line they
 // are "bytes" and "dirty". Ten frames are played before the clock runs, and each figure
 // is the mean over as many frames as go into a quarter of a second, at least three.
 //
@@ -21,7 +22,7 @@ import (
 //     what a first write costs is part of it.
 //   - load8, load1: Rollback to the snapshot of eight frames ago, or of one, when
 //     the newest frame has just been saved. What was taken back is played again before
-//     the next, and is not in the figure.
+//     the next, with the same writes, and is not in the figure.
 //   - shadow, userfault, mprotect: the guard of the arena. Writes are plain stores to its
 //     memory, and nobody else writes, so there is no gate.
 //   - memcpy: plain memory, the same writes, and a copy of the whole state by one
@@ -49,15 +50,20 @@ const (
 type frameShape struct {
 	size  size
 	dirty float64 // percent of the pages
+	same  bool    // in every frame
 }
 
 var frameShapes = []frameShape{
-	{1 * mib, 100},
-	{64 * mib, 0.1},
-	{64 * mib, 1},
-	{64 * mib, 10},
-	{64 * mib, 50},
-	{1 * gib, 0.1},
+	{1 * mib, 100, false},
+	{64 * mib, 0.1, false},
+	{64 * mib, 1, false},
+	{64 * mib, 10, false},
+	{64 * mib, 50, false},
+	{64 * mib, 1, true},
+	{64 * mib, 10, true},
+	{64 * mib, 50, true},
+	{1 * gib, 0.1, false},
+	{1 * gib, 0.1, true},
 }
 
 // frameOps are the operations of each way.
@@ -73,7 +79,11 @@ var frameOps = []struct {
 
 // of is the variant that does op on the shape in some way.
 func (s frameShape) of(way, op string) string {
-	return fmt.Sprintf("%s/%s/%v/%v%%", way, op, s.size, s.dirty)
+	name := fmt.Sprintf("%s/%s/%v/%v%%", way, op, s.size, s.dirty)
+	if s.same {
+		name += "/same"
+	}
+	return name
 }
 
 // bytes is how large the state is.
@@ -129,6 +139,9 @@ func framesCase() *Case {
 	}
 	for _, s := range frameShapes {
 		for _, w := range frameOps {
+			if s.same && w.way != wayMemcpy && w.way != arena.GuardShadow.String() {
+				continue // to the others it is no matter
+			}
 			for _, op := range w.ops {
 				reference := s.of(wayMemcpy, opLoad)
 				if op == opSave {
@@ -150,7 +163,7 @@ func framesBounds() (all []Bound) {
 		{64 * mib, 1, 15, 3, 15},
 		{1 * gib, 0.1, 80, 20, 0},
 	} {
-		s := frameShape{b.size, b.dirty}
+		s := frameShape{b.size, b.dirty, false}
 		shadow := arena.GuardShadow.String()
 		all = append(all,
 			Bound{s.of(wayMemcpy, opSave), ">=", b.save, s.of(shadow, opSave)},
@@ -159,7 +172,7 @@ func framesBounds() (all []Bound) {
 			all = append(all, Bound{s.of(wayMemcpy, opLoad), ">=", b.load1, s.of(shadow, opLoad1)})
 		}
 	}
-	for _, s := range []frameShape{{64 * mib, 50}, {1 * mib, 100}} {
+	for _, s := range []frameShape{{64 * mib, 50, false}, {1 * mib, 100, false}} {
 		all = append(all, Bound{s.of(arena.GuardShadow.String(), opSave), "<=", 1.5, s.of(wayMemcpy, opSave)})
 	}
 	return all

@@ -42,6 +42,9 @@ func (g *game) play(s frameShape) {
 	g.shape, g.writes = s, nil
 	pages := len(g.state()) / pageSize
 	for seed := range uint64(differentFrames) {
+		if s.same {
+			seed = 0
+		}
 		g.writes = append(g.writes, anotherSample(seed, pages, s.written(pages)))
 	}
 }

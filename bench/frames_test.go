@@ -31,7 +31,7 @@ func TestGameGoesBackToItsFrames(t *testing.T) {
 					t.Error(err)
 				}
 			}()
-			for _, shape := range []frameShape{{4 * mib, 1}, {4 * mib, 50}, {4 * mib, 100}} {
+			for _, shape := range []frameShape{{4 * mib, 1, false}, {4 * mib, 1, true}, {4 * mib, 50, false}, {4 * mib, 50, true}, {4 * mib, 100, false}} {
 				for _, op := range []string{opSave, opLoad1, opLoad8} {
 					_, err := g.measure(frameVariant{shape, name, op}, true)
 					if errors.Is(err, errors.ErrUnsupported) {
@@ -53,7 +53,7 @@ func TestGameNoticesAFrameThatIsNotUndone(t *testing.T) {
 	}
 	g := &game{frameStore: s}
 	defer g.close()
-	g.play(frameShape{1 * mib, 1})
+	g.play(frameShape{1 * mib, 1, false})
 	for range framesKept {
 		if err := g.step(); err != nil {
 			t.Fatal(err)

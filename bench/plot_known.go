@@ -86,9 +86,16 @@ func plotFrames(c *measuredCase) (all []*plot) {
 	} {
 		var of []figureLine
 		for _, f := range c.Figures {
-			parts := strings.Split(f.Variant, "/") // way, op, size, share
-			if len(parts) == 4 && parts[2] == "64MiB" && slices.Contains(what.ops, parts[1]) {
+			parts := strings.Split(f.Variant, "/") // way, op, size, share, same
+			if len(parts) < 4 || parts[2] != "64MiB" || !slices.Contains(what.ops, parts[1]) {
+				continue
+			}
+			switch {
+			case len(parts) == 4:
 				f.Variant = parts[0] + "/" + parts[3]
+				of = append(of, f)
+			case parts[0] != wayMemcpy: // to which it is no matter
+				f.Variant = parts[0] + ", the same pages/" + parts[3]
 				of = append(of, f)
 			}
 		}

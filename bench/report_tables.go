@@ -52,6 +52,7 @@ var findings = map[string][]finding{
 	"frames": {
 		{"Saving a frame of 64 MiB, 1% written", "shadow/save/64MiB/1%", "guard shadow", "memcpy/save/64MiB/1%", "memcpy of everything"},
 		{"Going back eight of them", "shadow/load8/64MiB/1%", "guard shadow", "memcpy/load/64MiB/1%", "memcpy of everything"},
+		{"Saving it, the same pages in every frame", "shadow/save/64MiB/1%/same", "guard shadow", "memcpy/save/64MiB/1%/same", "memcpy of everything"},
 		{"Saving a frame of 1 GiB, 0.1% written", "shadow/save/1GiB/0.1%", "guard shadow", "memcpy/save/1GiB/0.1%", "memcpy of everything"},
 		{"Saving a frame of 64 MiB, 50% written", "shadow/save/64MiB/50%", "guard shadow", "memcpy/save/64MiB/50%", "memcpy of everything"},
 	},
