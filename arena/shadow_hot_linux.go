@@ -39,9 +39,8 @@ const (
 	// once, as measured in a virtual machine; that one is near the other is what counts.
 	hotFaultNs  = 700
 	hotCallNs   = 850
-	hotRest     = 16                   // snapshots
-	hotFor      = 4 * time.Millisecond // at most, to copy hot pages with writers held
-	hotClosings = 256                  // runs protected again by one snapshot
+	hotRest     = 16  // snapshots
+	hotClosings = 256 // runs protected again by one snapshot
 )
 
 // mayLeaveOpen: hot pages are neither unwelcome nor impossible.
@@ -55,7 +54,7 @@ func hotPays(pages, runs uint64) bool { return pages*hotFaultNs >= runs*hotCallN
 
 // hotPages is how many of the pages to be taken next are likely to be hot, 0 if none is to be left open.
 func (g *shadow) hotPages() uint64 {
-	most := uint64(float64(hotFor) / g.pageNs)
+	most := uint64(float64(wholeFor) / g.pageNs) // they are copied with writers held
 	found := uint64(len(g.last))
 	switch {
 	case !g.mayLeaveOpen() || len(g.pending) > 0 || g.rest > 0:
@@ -257,7 +256,7 @@ func (g *shadow) closeUnchanged(runs []hotRun) (pages uint64, err error) {
 func (g *shadow) leaveBackOpen(back []placed) bool {
 	g.open = g.open[:0]
 	if !g.mayLeaveOpen() || g.rest > 0 || g.armed == 0 || uint64(len(back)) > 2*g.lastDirty ||
-		float64(len(back))*g.pageNs > float64(hotFor) {
+		float64(len(back))*g.pageNs > float64(wholeFor) {
 		return false
 	}
 	for _, e := range back {

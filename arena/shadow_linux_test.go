@@ -93,7 +93,11 @@ func shadowModel(t *testing.T, seed uint64, arming Arming, mode tracking) {
 	}})
 	g := a.guard.(*shadow)
 	g.mode = mode
-	b := alloc(t, a, uint64(200+rng.IntN(1500))*pageSize)
+	pages := 200 + rng.IntN(1500)
+	if underRace {
+		pages = 200
+	}
+	b := alloc(t, a, uint64(pages)*pageSize)
 	var open, forks []pair
 	check := func(what string) {
 		t.Helper()
