@@ -67,24 +67,19 @@ func (r *Range) preserveRun(t *Table, page, end uint64) (next, preserved uint64,
 	}
 	add64(&r.warmLen, -slots)
 	add64(&r.used, slots)
-	// The slots before s hold a page and stand in its entry.
-	s, last := chain, uint64(0)
-	for ; page < end && preserved < slots && !r.isMissing(page); page++ {
-		entry := t.entry(page)
-		if load32(entry) != entryNone || t.spares(page) {
+	// Save: all of them first. A locked instruction after each page would wait until its
+	// copy has reached memory.
+	s, saved := chain, uint64(0)
+	for ; page < end && saved < slots && !r.isMissing(page); page++ {
+		if load32(t.entry(page)) != entryNone || t.spares(page) {
 			continue
 		}
-		copyPages(r.slots+(s-1)<<pageShift, r.start+page<<pageShift, pageSize)
+		streamPages(r.slots+(s-1)<<pageShift, r.start+page<<pageShift, pageSize)
 		put32(r.slotPage(s-1), uint32(page))
-		// As in preserve. Who loses keeps the slot for the next page.
-		if !cas32(entry, entryNone, uint32(s)) {
-			add64(&r.lost, 1)
-			continue
-		}
-		preserved++
-		last, s = s, r.next(s-1)
+		saved++
+		s = r.next(s - 1)
 	}
-	if rest := slots - preserved; rest > 0 {
+	if rest := slots - saved; rest > 0 {
 		// The last link of the chain leads to a slot that is not ours, so its end is
 		// found by counting.
 		tail := s
@@ -95,8 +90,28 @@ func (r *Range) preserveRun(t *Table, page, end uint64) (next, preserved uint64,
 		add64(&r.warmLen, rest)
 		add64(&r.used, -rest)
 	}
+	delay(delaySaving)
+	// Publish: as in save, and however long ago the copy was made. Nobody lifts a page before it has an
+	// entry, so while it has none the copy is what it holds. Who loses gives its slot back.
+	first, last := uint64(0), uint64(0)
+	for s = chain; saved > 0; saved-- {
+		next, page := r.next(s-1), uint64(load32(r.slotPage(s-1)))
+		if !t.isAbove(page) && !t.spares(page) && cas32(t.entry(page), entryNone, uint32(s)) {
+			if last != 0 {
+				put32(word32(r.links+(last-1)*linkSize), uint32(s))
+			} else {
+				first = s
+			}
+			last = s
+			preserved++
+		} else {
+			r.give(s - 1)
+			add64(&r.lost, 1)
+		}
+		s = next
+	}
 	if preserved > 0 {
-		r.pushChain(&t.list, chain-1, last-1)
+		r.pushChain(&t.list, first-1, last-1)
 		add64(&t.count, preserved)
 	}
 	return page, preserved, true

@@ -223,6 +223,29 @@ TEXT ·copyPages(SB), NOSPLIT, $0-24
 	REP; MOVSQ
 	RET
 
+// func streamPages(dst, src, n uint64)   -- n bytes, a multiple of 64; dst aligned to 16
+// Past the caches: what it writes is not read soon, and so is not read before it is
+// written either. The fence makes it visible before whatever the caller stores next.
+TEXT ·streamPages(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), DI
+	MOVQ src+8(FP), SI
+	MOVQ n+16(FP), CX
+more:
+	MOVOU 0(SI), X0
+	MOVOU 16(SI), X1
+	MOVOU 32(SI), X2
+	MOVOU 48(SI), X3
+	MOVNTO X0, 0(DI)
+	MOVNTO X1, 16(DI)
+	MOVNTO X2, 32(DI)
+	MOVNTO X3, 48(DI)
+	ADDQ $64, SI
+	ADDQ $64, DI
+	SUBQ $64, CX
+	JNE  more
+	SFENCE
+	RET
+
 // func crc32c(crc uint32, p, n uint64) uint32   -- n a multiple of 8
 // The inner step of CRC32-C: the caller inverts before and after.
 TEXT ·crc32c(SB), NOSPLIT, $0-28

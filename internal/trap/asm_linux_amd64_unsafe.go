@@ -55,6 +55,9 @@ func swap64(p *uint64, v uint64) (old uint64)
 func copyPages(dst, src, n uint64)
 
 //go:noescape
+func streamPages(dst, src, n uint64)
+
+//go:noescape
 func crc32c(crc uint32, p, n uint64) uint32
 
 func ticks() uint64
