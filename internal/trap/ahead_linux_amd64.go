@@ -61,15 +61,26 @@ func (r *Range) preserveRun(t *Table, page, end uint64) (next, preserved uint64,
 	if !r.hasRoomForAll(t) {
 		return page, 0, false
 	}
+	next, chain, saved := r.saveRun(t, page, end)
+	delay(delaySaving)
+	return next, r.publishRun(t, chain, saved), true
+}
+
+// saveRun copies the pages of preserveRun to the first slots of a chain, as many as it can
+// get; others may have been quicker. It publishes none of them before all are copied: a
+// locked instruction waits until what was stored has reached memory.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func (r *Range) saveRun(t *Table, page, end uint64) (next, chain, saved uint64) {
 	chain, slots := r.popChain(&r.warm, end-page)
 	if slots == 0 {
-		return page, 0, true // others were quicker
+		return page, 0, 0
 	}
 	add64(&r.warmLen, -slots)
 	add64(&r.used, slots)
-	// Save: all of them first. A locked instruction after each page would wait until its
-	// copy has reached memory.
-	s, saved := chain, uint64(0)
+	s := chain
 	for ; page < end && saved < slots && !r.isMissing(page); page++ {
 		if load32(t.entry(page)) != entryNone || t.spares(page) {
 			continue
@@ -90,31 +101,40 @@ func (r *Range) preserveRun(t *Table, page, end uint64) (next, preserved uint64,
 		add64(&r.warmLen, rest)
 		add64(&r.used, -rest)
 	}
-	delay(delaySaving)
-	// Publish: as in save, and however long ago the copy was made. Nobody lifts a page before it has an
-	// entry, so while it has none the copy is what it holds. Who loses gives its slot back.
+	return page, chain, saved
+}
+
+// publishRun publishes what saveRun has copied, as save does, and however long ago that was. Nobody
+// lifts a page before it has an entry, in this Table or in one beside it, so while it has none the copy
+// is what it holds. Whoever loses gives the slot back.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func (r *Range) publishRun(t *Table, chain, saved uint64) (preserved uint64) {
 	first, last := uint64(0), uint64(0)
-	for s = chain; saved > 0; saved-- {
+	for s := chain; saved > 0; saved-- {
 		next, page := r.next(s-1), uint64(load32(r.slotPage(s-1)))
-		if !t.isAbove(page) && !t.spares(page) && cas32(t.entry(page), entryNone, uint32(s)) {
-			if last != 0 {
-				put32(word32(r.links+(last-1)*linkSize), uint32(s))
-			} else {
-				first = s
-			}
-			last = s
-			preserved++
-		} else {
+		if t.isAbove(page) || t.spares(page) || !cas32(t.entry(page), entryNone, uint32(s)) {
 			r.give(s - 1)
 			add64(&r.lost, 1)
+			s = next
+			continue
 		}
+		if last == 0 {
+			first = s
+		} else {
+			put32(word32(r.links+(last-1)*linkSize), uint32(s))
+		}
+		last = s
+		preserved++
 		s = next
 	}
 	if preserved > 0 {
 		r.pushChain(&t.list, first-1, last-1)
 		add64(&t.count, preserved)
 	}
-	return page, preserved, true
+	return preserved
 }
 
 // TakeBlocks makes a fault take an aligned block of so many pages along, a power of

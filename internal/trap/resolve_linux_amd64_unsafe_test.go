@@ -240,6 +240,25 @@ func TestSavesNothingThatALateResolverPutsBelow(t *testing.T) {
 	g.wantOnlyPageFour(top, late, top)
 }
 
+// Nor does one that preserves ahead, and has looked below before it copied.
+func TestPreservesNothingAheadThatALateResolverPutsBelow(t *testing.T) {
+	g, late, top := newLate(t)
+	one, two := g.h.r.take(), g.h.r.take()
+	g.h.r.give(one - 1)
+	g.h.r.give(two - 1)
+	next, chain, saved := g.h.r.saveRun(top, 3, 5)
+	if next != 5 || saved != 2 {
+		t.Fatalf("%d pages copied, up to %d", saved, next)
+	}
+	g.h.Publish(late) // what the late one has read
+	*g.word(3, 0) = 8
+	g.h.Publish(top)
+	if n := g.h.r.publishRun(top, chain, saved); n != 1 {
+		t.Errorf("%d pages preserved, want page 4 alone", n)
+	}
+	g.wantOnlyPageFour(top, late, top)
+}
+
 // newLate is a rig of two Tables, one on top of what a late resolver has read. Pages 3
 // and 4 are 7, and nobody has preserved them.
 func newLate(t *testing.T) (g *rig, late, top *Table) {
