@@ -17,6 +17,7 @@ type hot struct {
 	again uint64   // of them, those that the one before found, too
 	open  []uint32 // pages that were left open, in order
 	rest  int      // snapshots to come that leave none open, since it did not pay
+	rests int      // how many there were the last time, 0 after it did
 	runs  []hotRun // for the next snapshot
 }
 
@@ -39,7 +40,7 @@ const (
 	// once, as measured in a virtual machine; that one is near the other is what counts.
 	hotFaultNs  = 700
 	hotCallNs   = 850
-	hotRest     = 16  // snapshots
+	hotRest     = 16  // snapshots, at most
 	hotClosings = 256 // runs protected again by one snapshot
 )
 
@@ -108,11 +109,13 @@ func (g *shadow) takeAllButHot() (pages uint64, err error) {
 	all := !hotPays(uint64(found[isOpen]+found[isAgain]), uint64(g.newRuns()))
 	if all {
 		// Much is written elsewhere. What is found now has the say.
-		g.rest = hotRest
+		g.rests = min(max(2*g.rests, 1), hotRest)
+		g.rest = g.rests + 1 // this one is taken off, too
 		if g.regions, err = g.scanRange(g.regions[:0], g.armed, uffd.ScanProtect); err == nil {
 			g.sortRegions()
 		}
 	} else {
+		g.rests = 0
 		err = g.closeRuns(g.runs, isNew)
 	}
 	if err != nil {
