@@ -1,6 +1,7 @@
 package arena
 
 import (
+	"bytes"
 	"time"
 
 	"github.com/cowheap/cowheap/internal/uffd"
@@ -18,6 +19,7 @@ type hot struct {
 	open  []uint32 // pages that were left open, in order
 	rest  int      // snapshots to come that leave none open, since it did not pay
 	rests int      // how many there were the last time, 0 after it did
+	shut  bool     // the next snapshot protects all: too many that were open have come to rest
 	runs  []hotRun // for the next snapshot
 }
 
@@ -40,25 +42,28 @@ const (
 	// once, as measured in a virtual machine; that one is near the other is what counts.
 	hotFaultNs  = 700
 	hotCallNs   = 850
-	hotRest     = 16  // snapshots, at most
-	hotClosings = 256 // runs protected again by one snapshot
+	hotRest     = 16   // snapshots, at most
+	hotNew      = 1024 // runs that one snapshot protects for it, in a millisecond with writers held
+	hotClosings = 256  // runs protected again by one snapshot
 )
 
 // mayLeaveOpen: hot pages are neither unwelcome nor impossible.
 func (g *shadow) mayLeaveOpen() bool {
-	return adapting && g.mode == byProtecting && g.high == 0 && g.a.opts.Arming != ArmAhead &&
+	return adapting && g.high == 0 && g.a.opts.Arming != ArmAhead &&
 		!g.a.opts.HugePages // protecting a part of one would split it
 }
+
+// mostHot is how many pages may be hot: they are copied with writers held.
+func (g *shadow) mostHot() uint64 { return uint64(float64(wholeFor) / g.pageNs) }
 
 // hotPays: so many pages are better left open, if so many runs are protected one at a time for it.
 func hotPays(pages, runs uint64) bool { return pages*hotFaultNs >= runs*hotCallNs }
 
 // hotPages is how many of the pages to be taken next are likely to be hot, 0 if none is to be left open.
 func (g *shadow) hotPages() uint64 {
-	most := uint64(float64(wholeFor) / g.pageNs) // they are copied with writers held
-	found := uint64(len(g.last))
+	most, found := g.mostHot(), uint64(len(g.last))
 	switch {
-	case !g.mayLeaveOpen() || len(g.pending) > 0 || g.rest > 0:
+	case g.mode != byProtecting || !g.mayLeaveOpen() || len(g.pending) > 0 || g.rest > 0:
 		return 0
 	case len(g.open) > 0 && uint64(len(g.open)) <= most:
 		return uint64(len(g.open))
@@ -91,9 +96,10 @@ func (g *shadow) notice(fresh []placed, exact bool) {
 	}
 }
 
-// steadily: most pages that were copied are hot, and not so many of all that copying all is cheaper.
+// steadily: most pages that were copied are hot and may be left open, and they are not so many of all that copying
+// all is cheaper.
 func (g *shadow) steadily(copied, pages uint64) bool {
-	return g.again > 0 && g.again*8 >= copied*7 && copied*3 < 2*pages
+	return g.again > 0 && g.again*8 >= copied*7 && copied*3 < 2*pages && g.mayLeaveOpen() && copied <= g.mostHot()
 }
 
 // takeAllButHot is takeWritten, but leaves hot pages open.
@@ -106,11 +112,16 @@ func (g *shadow) takeAllButHot() (pages uint64, err error) {
 	}
 	g.scanning = time.Since(g.lastScan)
 	found := g.sortRegions()
-	all := !hotPays(uint64(found[isOpen]+found[isAgain]), uint64(g.newRuns()))
+	fresh := g.newRuns()
+	costly := fresh > hotNew || !hotPays(uint64(found[isOpen]+found[isAgain]), uint64(fresh))
+	all := costly || g.shut
 	if all {
-		// Much is written elsewhere. What is found now has the say.
-		g.rests = min(max(2*g.rests, 1), hotRest)
-		g.rest = g.rests + 1 // this one is taken off, too
+		// What is found now has the say.
+		g.shut = false
+		if costly {
+			g.rests = min(max(2*g.rests, 1), hotRest)
+			g.rest = g.rests + 1 // this one is taken off, too
+		}
 		if g.regions, err = g.scanRange(g.regions[:0], g.armed, uffd.ScanProtect); err == nil {
 			g.sortRegions()
 		}
@@ -137,7 +148,7 @@ func (g *shadow) takeAllButHot() (pages uint64, err error) {
 	}
 	from := time.Now()
 	g.copyOut(taken, false, copyPages, copyOnEach)
-	g.copyOut(asked, true, copyPages, copyOnEach)
+	g.compareOpen(asked)
 	learn(&g.pageNs, from, len(taken)+len(asked))
 	closing := g.leaveOpen(asked, all)
 	asked = g.dropSame(asked)
@@ -146,6 +157,17 @@ func (g *shadow) takeAllButHot() (pages uint64, err error) {
 	g.pend(asked)
 	n, err := g.closeUnchanged(closing)
 	return pages + n, err
+}
+
+// compareOpen copies those of list that are not in cur as they are, and marks the others. A page that a rollback has
+// made zeros has no slot there.
+func (g *shadow) compareOpen(list []placed) {
+	g.copyOut(list, true, copyPages, copyOnEach)
+	for i, e := range list {
+		if e.page&same == 0 && g.cur.slots[e.page] == 0 && bytes.Equal(g.slots.bytes(e.slot, 1), zeroPage[:pageSize]) {
+			list[i].page |= same
+		}
+	}
 }
 
 // sortRegions makes runs what regions hold, and counts the pages of each kind.
@@ -222,6 +244,7 @@ func (g *shadow) leaveOpen(asked []placed, none bool) (closing []hotRun) {
 					closing = append(closing, hotRun{page, page + 1, isOpen})
 					continue
 				}
+				g.shut = g.shut || unchanged
 			}
 			g.open = append(g.open, page)
 		}
@@ -247,7 +270,7 @@ func (g *shadow) closeUnchanged(runs []hotRun) (pages uint64, err error) {
 		g.lose(list)
 		return 0, err
 	}
-	g.copyOut(list, true, copyPages, copyOnEach)
+	g.compareOpen(list)
 	list = g.dropSame(list)
 	pages = uint64(len(list))
 	g.pend(list)
@@ -258,8 +281,8 @@ func (g *shadow) closeUnchanged(runs []hotRun) (pages uint64, err error) {
 // back a few frames plays them again. It answers false where all is to be protected.
 func (g *shadow) leaveBackOpen(back []placed) bool {
 	g.open = g.open[:0]
-	if !g.mayLeaveOpen() || g.rest > 0 || g.armed == 0 || uint64(len(back)) > 2*g.lastDirty ||
-		float64(len(back))*g.pageNs > float64(wholeFor) {
+	n := uint64(len(back))
+	if g.mode != byProtecting || !g.mayLeaveOpen() || g.rest > 0 || g.armed == 0 || n > min(2*g.lastDirty, g.mostHot()) {
 		return false
 	}
 	for _, e := range back {

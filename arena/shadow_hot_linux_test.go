@@ -14,7 +14,12 @@ import (
 // hotArena has so many pages, of which the first snapshot has been taken.
 func hotArena(t *testing.T, pages int) (a *Arena, b []byte) {
 	t.Helper()
-	a = shadowArena(t, Options{MaxSize: 256 << 20, MaxPreserved: 1 << 30, Arming: ArmWholesale})
+	return hotArenaArming(t, pages, ArmWholesale)
+}
+
+func hotArenaArming(t *testing.T, pages int, arming Arming) (a *Arena, b []byte) {
+	t.Helper()
+	a = shadowArena(t, Options{MaxSize: 256 << 20, MaxPreserved: 1 << 30, Arming: arming})
 	b = alloc(t, a, uint64(pages)*pageSize)
 	fill(b, 1)
 	snapshot(t, a)
@@ -123,6 +128,112 @@ func TestShadowLeavesHalfOpen(t *testing.T) {
 	}
 	if s := a.Stats(); g.mode != byProtecting || s.HotPages != int64(len(half)) {
 		t.Errorf("mode %d, %d hot pages", g.mode, s.HotPages)
+	}
+}
+
+// Where none may be left open, half of the pages in every frame are reason to copy all.
+func TestShadowCopiesAllWhereNothingMayBeLeftOpen(t *testing.T) {
+	half := every(2, 2000)
+	t.Run("arming ahead", func(t *testing.T) {
+		a, b := hotArenaArming(t, 2000, ArmAhead)
+		for range 5 {
+			frame(t, a, b, half).Close()
+		}
+		if g := a.guard.(*shadow); g.mode != byCopying {
+			t.Errorf("mode %d", g.mode)
+		}
+	})
+	t.Run("too many", func(t *testing.T) {
+		a, b := hotArena(t, 2000)
+		g := a.guard.(*shadow)
+		for range 5 {
+			g.pageNs = float64(wholeFor) / 500
+			frame(t, a, b, half).Close()
+		}
+		if s := a.Stats(); g.mode != byCopying || s.HotPages != 0 {
+			t.Errorf("mode %d, %d hot pages", g.mode, s.HotPages)
+		}
+	})
+}
+
+// Nothing is hot any more when all is copied.
+func TestShadowForgetsHotPagesWhenItCopiesAll(t *testing.T) {
+	a, b := hotArena(t, 2000)
+	g := a.guard.(*shadow)
+	for range 4 {
+		frame(t, a, b, every(1, 700)).Close()
+	}
+	if n := a.Stats().HotPages; n != 700 {
+		t.Fatalf("%d pages are hot, want 700", n)
+	}
+	for range 3 {
+		frame(t, a, b, every(1, 2000)).Close()
+	}
+	if s := a.Stats(); g.mode != byCopying || s.HotPages != 0 {
+		t.Errorf("mode %d, %d hot pages", g.mode, s.HotPages)
+	}
+}
+
+// Many hot pages that come to rest one beside another are protected again soon.
+func TestShadowManyHotPagesComeToRest(t *testing.T) {
+	a, b := hotArena(t, 8000)
+	hot := every(4, 8000)
+	for range 4 {
+		frame(t, a, b, hot).Close()
+	}
+	if n := a.Stats().HotPages; n != int64(len(hot)) {
+		t.Fatalf("%d pages are hot, want %d", n, len(hot))
+	}
+	for range 3 {
+		frame(t, a, b, nil).Close()
+	}
+	if n := a.Stats().HotPages; n != 0 {
+		t.Errorf("%d pages are hot that nobody has written three times", n)
+	}
+}
+
+// So many others at once are not protected one run at a time.
+func TestShadowProtectsAllWhereManyOthersAreWritten(t *testing.T) {
+	a, b := hotArena(t, 12000)
+	hot := every(4, 12000)
+	for range 4 {
+		frame(t, a, b, hot).Close()
+	}
+	if n := a.Stats().HotPages; n != int64(len(hot)) {
+		t.Fatalf("%d pages are hot, want %d", n, len(hot))
+	}
+	burst := hot
+	for i := range hotNew + 1 {
+		burst = append(burst, hot[i]+2)
+	}
+	frame(t, a, b, burst).Close()
+	if n := a.Stats().HotPages; n != 0 {
+		t.Errorf("%d pages are hot after a burst", n)
+	}
+}
+
+// What a rollback makes zeros is no change.
+func TestShadowRollbackToZerosCopiesNothing(t *testing.T) {
+	a := shadowArena(t, Options{MaxSize: 256 << 20, Arming: ArmWholesale})
+	b := alloc(t, a, 4000*pageSize)
+	fill(b[:3000*pageSize], 1)
+	s := snapshot(t, a)
+	defer s.Close()
+	before := a.Stats()
+	var pages []int
+	for p := 2970; p < 3030; p++ {
+		pages = append(pages, p)
+	}
+	frame(t, a, b, pages)
+	rollBack(t, a, s)
+	again := frame(t, a, b, nil)
+	if n := again.Stats().Pages; n != 0 || a.Stats().ShadowBytes != before.ShadowBytes {
+		t.Errorf("nothing was written: %d pages copied, the shadow has %d bytes, %d before", n, a.Stats().ShadowBytes, before.ShadowBytes)
+	}
+	if ranges, ok := again.Changed(s); ok {
+		for off, n := range ranges {
+			t.Errorf("%d bytes at %d count as changed", n, off)
+		}
 	}
 }
 

@@ -55,7 +55,7 @@ func (g *shadow) unclaim(e placed) {
 	}
 }
 
-// same marks a page whose slot in cur has its content already.
+// same marks a page that is in cur as it is.
 const same = 1 << 31
 
 // copyOut copies the live pages to their slots, pieces of so many at once, on one more processor for so
@@ -140,7 +140,7 @@ func (g *shadow) lose(list []placed) {
 		g.unclaim(e)
 	}
 	g.lists.put(list)
-	g.armed = 0
+	g.armed, g.open = 0, g.open[:0]
 }
 
 // settlePending is what is pending as one list: a page as it was copied last.

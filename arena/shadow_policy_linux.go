@@ -64,7 +64,7 @@ func (g *shadow) adapt(copied, pages uint64, tracked bool) {
 	if g.mode != byProtecting && g.armed > 0 {
 		// Or everything that is written next would be a fault. An error leaves that.
 		_ = g.protectRange(0, g.armed, false)
-		g.armed = 0
+		g.armed, g.open = 0, g.open[:0]
 	}
 }
 
