@@ -30,7 +30,7 @@ var takes = map[string]struct{ full, quick float64 }{
 	"containers":     {229, 4},
 	"gc":             {126, 5},
 	"snapshot-tax":   {170, 9},
-	"frames":         {182, 3},
+	"frames":         {256, 4},
 	"rollback":       {26, 1.5},
 	"fork":           {144, 2.5},
 	"alloc":          {30, 1},
