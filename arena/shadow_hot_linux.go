@@ -8,7 +8,7 @@ import (
 )
 
 // hot is what a shadow guard knows of pages that are written in every epoch, as those of what moves in a
-// game. Protecting such a page costs a fault in the next frame, three times as much as copying it. So pages that
+// game. Protecting such a page costs a fault in the next frame, which is dearer than copying it. So pages that
 // two snapshots in a row have found written are left open, that is unprotected. The next snapshot compares them
 // with what the shadow has: those that differ stay open, those that nobody has written are protected again.
 //
@@ -38,8 +38,8 @@ const (
 )
 
 const (
-	// What leaving a page open spares, and what it costs to protect others one run at a time instead of all at
-	// once, as measured in a virtual machine; that one is near the other is what counts.
+	// What leaving a page open spares, the fault of "async/random" in go run ./bench fault, and what a call costs that
+	// protects one run of others. That one is near the other is what counts.
 	hotFaultNs  = 700
 	hotCallNs   = 850
 	hotRest     = 16   // snapshots, at most

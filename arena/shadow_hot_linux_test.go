@@ -45,6 +45,17 @@ func frame(t *testing.T, a *Arena, b []byte, pages []int) *Snapshot {
 	return s
 }
 
+// heat writes to pages until they are those that are left open.
+func heat(t *testing.T, a *Arena, b []byte, pages []int) {
+	t.Helper()
+	for range 4 {
+		frame(t, a, b, pages).Close()
+	}
+	if n := a.Stats().HotPages; n != int64(len(pages)) {
+		t.Fatalf("%d pages are hot, want %d", n, len(pages))
+	}
+}
+
 // every is each nth of so many pages.
 func every(nth, pages int) (list []int) {
 	for p := 0; p < pages; p += nth {
@@ -160,12 +171,7 @@ func TestShadowCopiesAllWhereNothingMayBeLeftOpen(t *testing.T) {
 func TestShadowForgetsHotPagesWhenItCopiesAll(t *testing.T) {
 	a, b := hotArena(t, 2000)
 	g := a.guard.(*shadow)
-	for range 4 {
-		frame(t, a, b, every(1, 700)).Close()
-	}
-	if n := a.Stats().HotPages; n != 700 {
-		t.Fatalf("%d pages are hot, want 700", n)
-	}
+	heat(t, a, b, every(1, 700))
 	for range 3 {
 		frame(t, a, b, every(1, 2000)).Close()
 	}
@@ -178,12 +184,7 @@ func TestShadowForgetsHotPagesWhenItCopiesAll(t *testing.T) {
 func TestShadowManyHotPagesComeToRest(t *testing.T) {
 	a, b := hotArena(t, 8000)
 	hot := every(4, 8000)
-	for range 4 {
-		frame(t, a, b, hot).Close()
-	}
-	if n := a.Stats().HotPages; n != int64(len(hot)) {
-		t.Fatalf("%d pages are hot, want %d", n, len(hot))
-	}
+	heat(t, a, b, hot)
 	for range 3 {
 		frame(t, a, b, nil).Close()
 	}
@@ -196,12 +197,7 @@ func TestShadowManyHotPagesComeToRest(t *testing.T) {
 func TestShadowProtectsAllWhereManyOthersAreWritten(t *testing.T) {
 	a, b := hotArena(t, 12000)
 	hot := every(4, 12000)
-	for range 4 {
-		frame(t, a, b, hot).Close()
-	}
-	if n := a.Stats().HotPages; n != int64(len(hot)) {
-		t.Fatalf("%d pages are hot, want %d", n, len(hot))
-	}
+	heat(t, a, b, hot)
 	burst := hot
 	for i := range hotNew + 1 {
 		burst = append(burst, hot[i]+2)

@@ -20,7 +20,7 @@ type Stats struct {
 	PreservedBytes int64
 	MaxPreserved   int64 // bytes that may be preserved now
 	ShadowBytes    int64 // guard shadow: the copy of the memory as of the newest snapshot, on top of PreservedBytes
-	HotPages       int64 // guard shadow: left unprotected by the newest snapshot, since the ones before found them written every time
+	HotPages       int64 // guard shadow: left unprotected, since the last snapshots found them written every time or a rollback has put them back
 
 	Faults     int64 // first writes resolved that were faults
 	Touched    int64 // and by Touch, without a fault; guard mprotect counts pages, as Prepared

@@ -106,7 +106,8 @@ func (r *Range) saveRun(t *Table, page, end uint64) (next, chain, saved uint64) 
 
 // publishRun publishes what saveRun has copied, as save does, and however long ago that was. Nobody
 // lifts a page before it has an entry, in this Table or in one beside it, so while it has none the copy
-// is what it holds. Whoever loses gives the slot back.
+// is what it holds. Each copy ends in a fence and the swap is a full barrier: whoever sees the entry sees the
+// content. Whoever loses gives the slot back.
 //
 //go:nosplit
 //go:norace
