@@ -18,11 +18,13 @@ import (
 //
 // Which of the two it is, is found out by what writers lose: most of a
 // processor, or, as the ski renter does it, a good part of one until it comes to
-// what copying everything costs.
+// what copying everything costs. Where writers were busy when the last snapshot was streamed
+// little needs to be lost until they are taken to be so again.
 //
 // As with arming, writers at full speed are held for slices while that is done. They
 // would spend the time in faults anyway, and interrupt whoever copies; held, they
-// leave all processors to the copying, and the scheduler has nobody else to run.
+// leave all processors to the copying, and the scheduler has nobody else to run. Whoever
+// reads the stream waits meanwhile, so that it does not take one of them to write a file.
 
 const (
 	// aheadBlocks is how many pages a fault takes meanwhile, where writers go on.
@@ -56,10 +58,11 @@ type copying struct {
 	alone sync.Mutex // whoever finds it locked leaves the work to the other; guards what follows
 	total uint64     // bytes of the snapshot
 	begun bool
-	busy  bool  // writers are
-	since spent // when the snapshot began to be streamed
-	load        // from arming on
-	spell       // of slices
+	busy  bool          // writers are
+	since spent         // when the snapshot began to be streamed
+	least time.Duration // to lose until they are
+	load                // from arming on
+	spell               // of slices
 
 	next   atomic.Uint64 // offset
 	copied atomic.Uint64 // pages
@@ -79,27 +82,37 @@ func (l *layer) plan() plan {
 		return plan{again: aheadLook} // it is being streamed twice
 	}
 	defer c.alone.Unlock()
-	now := g.spent()
-	forced := g.a.opts.Preserving == PreserveAhead
 	all := c.total / pageSize * g.h.Stats().CopyTicks * copyFactor
-	least := min(max(g.clock.duration(all)/aheadStake, aheadLoss), aheadLossMost)
+	c.decide(g.spent(), g.clock, all, &g.streamedBusy, g.a.opts.Preserving == PreserveAhead)
+	return plan{copy: c.begun, held: c.busy && c.pays(), again: aheadLook}
+}
+
+// decide looks at what writers have lost until now. To copy everything takes all, in
+// ticks; before says that they were busy when the last snapshot was streamed, and
+// learns whether they are now.
+func (c *copying) decide(now spent, clock clock, all uint64, before *atomic.Bool, forced bool) {
 	if c.since == (spent{}) {
 		c.since, c.last = now, now
-		c.busy = c.load.busy(g.clock, least)
+		c.least = min(max(clock.duration(all)/aheadStake, aheadLoss), aheadLossMost)
+		if before.Swap(false) {
+			c.least = aheadLoss
+		}
+		c.busy = c.load.busy(clock, c.least)
 		c.begun = forced || c.busy
 	}
 	held := c.busy && c.pays()
-	switch share := c.look(now, g.clock); {
+	switch share := c.look(now, clock); {
 	case share < 0:
 	case !held && share < aheadIdleShare:
 		// Whatever it was, it is over.
 		c.busy, c.begun = false, forced
 	default:
-		c.busy = c.busy || c.load.busy(g.clock, least)
+		c.busy = c.busy || c.load.busy(clock, c.least)
 		c.begun = c.begun || c.busy || share > aheadLongShare && now.resolver-c.since.resolver > all
-		held = c.busy && c.pays()
 	}
-	return plan{copy: c.begun, held: held, again: aheadLook}
+	if c.busy {
+		before.Store(true)
+	}
 }
 
 // ahead copies some more.

@@ -58,8 +58,10 @@ type userfault struct {
 
 	overruns atomic.Uint64
 	copied   atomic.Uint64 // pages preserved ahead
-	clock    clock
-	keeper   sync.WaitGroup
+	// Writers were busy when a snapshot was last streamed.
+	streamedBusy atomic.Bool
+	clock        clock
+	keeper       sync.WaitGroup
 }
 
 // layer is a snapshot's table, and what is needed to read through it.

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"flag"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -277,8 +278,11 @@ func stress(t *testing.T, g Guard, w way) {
 		runs []uint64
 	}
 	check := func(p pair) {
+		var s io.ReaderAt = p.s
 		if o.Preserving == PreserveAhead {
-			defer p.s.Stream(t.Context())()
+			st := p.s.Stream(t.Context())
+			defer st.Stop()
+			s = st
 		}
 		got := make([]byte, p.s.Size())
 		piece := len(got)
@@ -287,7 +291,7 @@ func stress(t *testing.T, g Guard, w way) {
 		}
 		for off := 0; off < len(got); off += piece {
 			n := min(piece, len(got)-off)
-			if _, err := p.s.ReadAt(got[off:off+n], int64(off)); err != nil {
+			if _, err := s.ReadAt(got[off:off+n], int64(off)); err != nil {
 				if !tight || !errors.Is(err, ErrOverrun) {
 					t.Error(err)
 				}

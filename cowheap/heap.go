@@ -131,7 +131,7 @@ func (h *Heap) Checkpoint(ctx context.Context) (checkpoint.Info, error) {
 	}
 	defer s.Close()
 	// Nobody else reads this snapshot, so what is written needs no guard any more.
-	return s.save(ctx, s.s)
+	return s.save(ctx, true)
 }
 
 // Origin is the checkpoint that Open or Restore restored, the zero Info for a new

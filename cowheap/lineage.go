@@ -108,9 +108,9 @@ func (h *Heap) descend() {
 	h.lineage.follow(h.origin, w)
 }
 
-// saveInLine saves what src reads of s into the directory, incremental if that is known
-// to be right and worth it.
-func (s *Snapshot) saveInLine(ctx context.Context, src checkpoint.Source, o checkpoint.WriteOptions) (checkpoint.Info, error) {
+// saveInLine saves s into the directory, incremental if that is known to be right and
+// worth it. With release what has been written is not needed any more.
+func (s *Snapshot) saveInLine(ctx context.Context, release bool, o checkpoint.WriteOptions) (checkpoint.Info, error) {
 	l := s.h.lineage
 	if err := l.begin(ctx); err != nil {
 		return checkpoint.Info{}, err
@@ -126,7 +126,12 @@ func (s *Snapshot) saveInLine(ctx context.Context, src checkpoint.Source, o chec
 			w, _ = s.s.Watch() // if that is an error so is reading it, or the next one is full
 		}
 	}
-	defer s.s.Stream(ctx)()
+	stream := s.s.Stream(ctx)
+	defer stream.Stop()
+	var src checkpoint.Source = stream
+	if !release {
+		src = readOnly{stream}
+	}
 	info, err := s.h.dir.Save(ctx, src, o)
 	if err == nil {
 		l.frozen(s.s.Stats(), info)

@@ -124,9 +124,10 @@ func (s *Snapshot) WriteTo(w io.Writer) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer s.s.Stream(context.Background())()
+	stream := s.s.Stream(context.Background())
+	defer stream.Stop()
 	c := &counter{w: w}
-	_, err = checkpoint.Write(context.Background(), c, readOnly{s.s}, s.writeOptions(roots))
+	_, err = checkpoint.Write(context.Background(), c, readOnly{stream}, s.writeOptions(roots))
 	return c.n, translate(err)
 }
 
@@ -157,11 +158,11 @@ func (c *counter) Write(p []byte) (int, error) {
 // just saved of an older snapshot stays until the next Save. On an error the directory is as it
 // was. Saves run one after the other. ErrNoDir without a directory.
 func (s *Snapshot) Save(ctx context.Context) (checkpoint.Info, error) {
-	return s.save(ctx, readOnly{s.s})
+	return s.save(ctx, false)
 }
 
-// save saves what src reads of the snapshot.
-func (s *Snapshot) save(ctx context.Context, src checkpoint.Source) (checkpoint.Info, error) {
+// save saves the snapshot, with release for the last time that it is read.
+func (s *Snapshot) save(ctx context.Context, release bool) (checkpoint.Info, error) {
 	if s.h.dir == nil {
 		return checkpoint.Info{}, ErrNoDir
 	}
@@ -169,7 +170,7 @@ func (s *Snapshot) save(ctx context.Context, src checkpoint.Source) (checkpoint.
 	if err != nil {
 		return checkpoint.Info{}, err
 	}
-	info, err := s.saveInLine(ctx, src, s.writeOptions(roots))
+	info, err := s.saveInLine(ctx, release, s.writeOptions(roots))
 	if err == nil {
 		// What was learned of a checkpoint that is gone now. A leftover does no harm but take room.
 		_ = restore.TidyTouched(s.h.dir.Path())
