@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"github.com/cowheap/cowheap/internal/memfile"
 )
 
 // filesystem is what a Store does to the disk, one method an operation, so that
@@ -85,6 +87,9 @@ func (osFilesystem) Create(path string) (outFile, error) {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return nil, err // a nil *os.File in the interface would not be nil
+	}
+	if m, ok := memfile.Of(f); ok {
+		return m, nil
 	}
 	return f, nil
 }

@@ -20,7 +20,7 @@ const most = 25_000
 // what stands after it.
 var layers = []string{
 	"cowheap", "restore", "checkpoint", "arena",
-	"internal/trap", "internal/uffd/uffdtest", "internal/uffd", "internal/vm", "internal/block", "internal/gid",
+	"internal/trap", "internal/uffd/uffdtest", "internal/uffd", "internal/vm", "internal/memfile", "internal/block", "internal/gid",
 }
 
 // file is a source file of any module of the repository.
