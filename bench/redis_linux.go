@@ -74,9 +74,6 @@ func (b *redisBench) start(side string) (*redisSide, error) {
 		return nil, err
 	}
 	s := &redisSide{socket: filepath.Join(b.sockets, side), dir: filepath.Join(b.dir, side)}
-	if err := os.Mkdir(s.dir, 0o777); err != nil {
-		return nil, err
-	}
 	if side == sideRedis {
 		name, err := exec.LookPath("redis-server")
 		if err != nil {
@@ -91,6 +88,9 @@ func (b *redisBench) start(side string) (*redisSide, error) {
 		}
 		s.cmd = exec.Command(name, serveWord, s.socket, s.dir)
 		s.cmd.Stderr = os.Stderr
+	}
+	if err := os.Mkdir(s.dir, 0o777); err != nil {
+		return nil, err
 	}
 	// It must not outlive this program, however that ends.
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
