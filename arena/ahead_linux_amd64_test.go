@@ -152,25 +152,28 @@ func TestWhoPreservesAhead(t *testing.T) {
 	for _, c := range []struct {
 		what         string
 		all          uint64
-		before       bool
+		before, held bool      // writers were busy; held while it was armed
 		shares       []float64 // of one processor
 		begun, after bool      // in the end
 		copied       int       // looks at which there was something to copy, the first of all included
 	}{
-		{"nobody writes", small, false, []float64{0, 0, 0}, false, false, 0},
-		{"writers are busy", small, false, []float64{0.9, 0.9, 0.9}, true, true, 3},
-		{"a burst", large, false, []float64{0.9, 0.9, 0.1}, false, false, 0},
-		{"much to copy", large, false, []float64{0.9, 0.9, 0.9, 0.9, 0.9, 0.9}, true, true, 2},
-		{"busy again", large, true, []float64{0.9, 0.9, 0.9}, true, true, 3},
-		{"busy before, nobody now", large, true, []float64{0, 0, 0}, false, false, 0},
-		{"busy before, not much now", large, true, []float64{0.3, 0.3, 0.3}, false, false, 0},
-		{"busy before, a burst now", large, true, []float64{0.7, 0.1, 0}, false, false, 0},
-		{"busy, and then no more", small, false, []float64{0.9, 0.9, 0.9, 0}, true, true, 4},
-		{"long, but not much", small, false, []float64{0.3, 0.3, 0.3, 0.3, 0.3}, true, false, 2},
+		{"nobody writes", small, false, false, []float64{0, 0, 0}, false, false, 0},
+		{"writers are busy", small, false, false, []float64{0.9, 0.9, 0.9}, true, true, 3},
+		{"a burst", large, false, false, []float64{0.9, 0.9, 0.1}, false, false, 0},
+		{"much to copy", large, false, false, []float64{0.9, 0.9, 0.9, 0.9, 0.9, 0.9}, true, true, 2},
+		{"busy again", large, true, false, []float64{0.9, 0.9, 0.9}, true, true, 3},
+		{"busy again, and held", large, true, true, []float64{0.9}, true, true, 2},
+		{"held for the first time", large, false, true, []float64{0.9}, false, false, 0},
+		{"busy before, nobody now", large, true, false, []float64{0, 0, 0}, false, false, 0},
+		{"busy before, not much now", large, true, false, []float64{0.3, 0.3, 0.3}, false, false, 0},
+		{"busy before, a burst now", large, true, false, []float64{0.7, 0.1, 0}, false, false, 0},
+		{"busy, and then no more", small, false, false, []float64{0.9, 0.9, 0.9, 0}, true, true, 4},
+		{"long, but not much", small, false, false, []float64{0.3, 0.3, 0.3, 0.3, 0.3}, true, false, 2},
 	} {
 		var before atomic.Bool
 		before.Store(c.before)
 		var copying copying
+		copying.load.held = c.held
 		copied := 0
 		at := spent{1, 1}
 		look := func() {

@@ -19,7 +19,8 @@ import (
 // Which of the two it is, is found out by what writers lose: most of a
 // processor, or, as the ski renter does it, a good part of one until it comes to
 // what copying everything costs. Where writers were busy when the last snapshot was streamed
-// little needs to be lost until they are taken to be so again.
+// little needs to be lost until they are taken to be so again, and nothing if they had to be held
+// while it was armed.
 //
 // As with arming, writers at full speed are held for slices while that is done. They
 // would spend the time in faults anyway, and interrupt whoever copies; held, they
@@ -94,10 +95,12 @@ func (c *copying) decide(now spent, clock clock, all uint64, before *atomic.Bool
 	if c.since == (spent{}) {
 		c.since, c.last = now, now
 		c.least = min(max(clock.duration(all)/aheadStake, aheadLoss), aheadLossMost)
-		if before.Swap(false) {
+		again := before.Swap(false)
+		if again {
 			c.least = aheadLoss
 		}
-		c.busy = c.load.busy(clock, c.least)
+		// Now is best: later this may have to wait for its turn among the writers.
+		c.busy = c.load.busy(clock, c.least) || again && c.load.held
 		c.begun = forced || c.busy
 	}
 	held := c.busy && c.pays()

@@ -34,6 +34,7 @@ func (s spent) share(now spent) float64 {
 type load struct {
 	last spent
 	lost uint64 // ticks, in windows in a row in each of which it was most of a processor
+	held bool   // writers were, for slices, because they lost so much
 }
 
 // look ends the window, if it is long enough, and answers the resolver's part of it; -1 if it
