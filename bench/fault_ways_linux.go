@@ -26,7 +26,17 @@ func (b *faultBench) guarded(name string, pages []uint32, write timer) (time.Dur
 	if guard == arena.GuardShadow {
 		// It preserves nothing before the next snapshot, but the kernel has to resolve the
 		// writes. Memory is as newFrozenState has left it, or the last sample: if most of it
-		// were written before each snapshot, the guard would stop protecting it.
+		// were written before each snapshot, the guard would stop protecting it. So it would the
+		// pages of the sample: snapshots before which nobody wrote stand between two samples.
+		for range 2 {
+			s, err := f.a.Snapshot()
+			if err == nil {
+				err = s.Close()
+			}
+			if err != nil {
+				return 0, err
+			}
+		}
 		s, err := f.a.Snapshot()
 		if err != nil {
 			return 0, err
