@@ -150,12 +150,12 @@ func TestWhoPreservesAhead(t *testing.T) {
 	perLook := uint64(float64(aheadWindow) * 1.2 * float64(trap.Ticks()-clock.ticks) / float64(time.Since(clock.at)))
 	const large, small = 100, 1 // what copying everything takes, in windows
 	for _, c := range []struct {
-		what         string
-		all          uint64
-		before, held bool      // writers were busy; held while it was armed
-		shares       []float64 // of one processor
-		begun, after bool      // in the end
-		copied       int       // looks at which there was something to copy, the first of all included
+		what           string
+		all            uint64
+		before, sliced bool      // writers were busy; held for slices while it was armed
+		shares         []float64 // of one processor
+		begun, after   bool      // in the end
+		copied         int       // looks at which there was something to copy, the first of all included
 	}{
 		{"nobody writes", small, false, false, []float64{0, 0, 0}, false, false, 0},
 		{"writers are busy", small, false, false, []float64{0.9, 0.9, 0.9}, true, true, 3},
@@ -173,7 +173,7 @@ func TestWhoPreservesAhead(t *testing.T) {
 		var before atomic.Bool
 		before.Store(c.before)
 		var copying copying
-		copying.load.held = c.held
+		copying.sliced = c.sliced
 		copied := 0
 		at := spent{1, 1}
 		look := func() {

@@ -100,7 +100,7 @@ func (c *copying) decide(now spent, clock clock, all uint64, before *atomic.Bool
 			c.least = aheadLoss
 		}
 		// Now is best: later this may have to wait for its turn among the writers.
-		c.busy = c.load.busy(clock, c.least) || again && c.load.held
+		c.busy = c.load.busy(clock, c.least) || again && c.sliced
 		c.begun = forced || c.busy
 	}
 	held := c.busy && c.pays()

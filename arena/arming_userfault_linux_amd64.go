@@ -210,7 +210,7 @@ func (c *campaign) slice(do func() error) error {
 	err = do()
 	release()
 	c.passes.slices++
-	c.load.held = true
+	c.sliced = true
 	c.spell.add(held.Sub(began), time.Since(held), sliceFor)
 	return err
 }

@@ -32,9 +32,9 @@ func (s spent) share(now spent) float64 {
 
 // load is what writers lose to the resolver, looked at in windows.
 type load struct {
-	last spent
-	lost uint64 // ticks, in windows in a row in each of which it was most of a processor
-	held bool   // writers were, for slices, because they lost so much
+	last   spent
+	lost   uint64 // ticks, in windows in a row in each of which it was most of a processor
+	sliced bool   // writers were held for slices
 }
 
 // look ends the window, if it is long enough, and answers the resolver's part of it; -1 if it

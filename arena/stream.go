@@ -43,8 +43,8 @@ func (st *Stream) Stop() { st.stop() }
 // Size is the number of bytes frozen.
 func (st *Stream) Size() int64 { return st.s.Size() }
 
-// ReadAt is Snapshot.ReadAt, but for when it runs: not in the milliseconds a GiB in which
-// pages are copied while writers are held.
+// ReadAt is Snapshot.ReadAt, but waits while pages are copied with writers held. Any number of
+// goroutines may read at once.
 func (st *Stream) ReadAt(p []byte, off int64) (int, error) {
 	st.reading.RLock()
 	defer st.reading.RUnlock()
@@ -65,9 +65,6 @@ func (st *Stream) ahead(ctx context.Context) (again time.Duration) {
 	}()
 	for again == 0 && ctx.Err() == nil {
 		p := h.plan()
-		if !p.copy {
-			return p.again
-		}
 		switch {
 		case p.held && !alone:
 			st.reading.Lock()

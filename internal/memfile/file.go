@@ -5,7 +5,7 @@ import (
 	"syscall"
 )
 
-// piece is how many bytes are written at a time. That takes 20 us, and whoever stops the world waits for as long.
+// piece is how many bytes are written at a time. Whoever stops the world waits for as long as one takes.
 const piece = 64 << 10
 
 // File is a file in memory. Only its Write is other than os.File's.

@@ -8,10 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"sync"
-	"sync/atomic"
 	"testing"
-	"time"
 )
 
 // memoryFile is a new one, if there is somewhere to make it.
@@ -114,29 +111,4 @@ func TestOnlyRegularFilesInMemory(t *testing.T) {
 			t.Error("a closed file is one")
 		}
 	}
-}
-
-// Whoever stops the world waits for a piece, not for a write.
-func TestTheWorldCanBeStoppedWhileWriting(t *testing.T) {
-	f, _ := memoryFile(t)
-	p := make([]byte, 32<<20)
-	var stop atomic.Bool
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for !stop.Load() {
-			if _, err := f.Write(p); err != nil {
-				t.Error(err)
-				return
-			}
-			if _, err := f.Seek(0, 0); err != nil {
-				t.Error(err)
-				return
-			}
-		}
-	})
-	for end := time.Now().Add(200 * time.Millisecond); time.Now().Before(end); {
-		runtime.GC()
-	}
-	stop.Store(true)
-	wg.Wait()
 }
